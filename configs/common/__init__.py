@@ -1,0 +1,1 @@
+"""Parts that configs share; data only."""

@@ -1,0 +1,13 @@
+"""seqdiff: unsupervised static/dynamic disentanglement of sequences."""
+
+import os
+from typing import Any
+
+__version__ = '0.1.0'
+
+
+def load(workdir: str | os.PathLike[str], *, step: int | None = None) -> Any:
+  """Restores the model of a run directory; see `seqdiff.run.load`."""
+  from seqdiff import run  # Late: preparing data needs no networks.
+
+  return run.load(workdir, step=step)

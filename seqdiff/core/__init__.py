@@ -1,0 +1,1 @@
+"""Floor 0: types, keys, shapes and errors that every room shares."""

@@ -1,0 +1,94 @@
+"""What a data set is and what a batch holds.
+
+A *source* is any object with `__len__` and `__getitem__(i)`; an item is a dict
+
+  x                (T, H, W, C) uint8 for video, (T, D) float32 for series
+  labels/<factor>  () int32 for a class of the clip, (T, K) float32 for
+                   per-frame continuous values; never seen by a method's loss
+  mask             (T,) bool, optional: True = real frame
+
+A *batch* stacks items along axis 0 and adds
+
+  index            (B,) int32 position of the example in its source
+  mask             (B, T) bool: True = real frame
+  example_mask     (B,) bool: False = padding of the last evaluation batch
+
+Labels are used by judges, probes and protocols only.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+
+from seqdiff.core import types
+
+
+class Source(Protocol):
+  """Random access to the clips of one split."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+  """One labelled factor of variation.
+
+  Attributes:
+    name: the factor; its labels are `labels/<name>` in a batch.
+    kind: 'static' (constant within a clip) or 'dynamic'.
+    num_classes: number of classes, or None for continuous values per frame.
+    values: names of the classes, or of the continuous components.
+    tolerance: continuous only: two values agree if every component differs
+      by less than this (in the unit of the values).
+  """
+
+  name: str
+  kind: str
+  num_classes: int | None
+  values: tuple[str, ...] = ()
+  tolerance: float | None = None
+
+  @property
+  def key(self) -> str:
+    """Name of the labels in a batch."""
+    return f'labels/{self.name}'
+
+  @property
+  def size(self) -> int:
+    """Number of outputs that a judge needs for this factor."""
+    return len(self.values) if self.num_classes is None else self.num_classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """A data set: its splits and what is known of them.
+
+  Attributes:
+    name: registered name.
+    splits: source of each split, by name ('train', 'test').
+    factors: the labelled factors; empty for a data set without labels.
+  """
+
+  name: str
+  splits: Mapping[str, Source]
+  factors: Sequence[Factor] = ()
+
+  def factors_of(self, kind: str) -> tuple[Factor, ...]:
+    """The factors of one kind, 'static' or 'dynamic'."""
+    return tuple(f for f in self.factors if f.kind == kind)
+
+
+def to_float(x: types.Array) -> types.Array:
+  """uint8 images to float32 in [-1, 1]; anything else is returned as it is."""
+  if x.dtype == jnp.uint8:
+    return x.astype(jnp.float32) / 127.5 - 1.0
+  return x
+
+
+def to_uint8(x: types.Array) -> types.Array:
+  """float images in [-1, 1] (clipped) to uint8."""
+  return jnp.clip(jnp.round((x + 1.0) * 127.5), 0, 255).astype(jnp.uint8)

@@ -1,0 +1,112 @@
+"""Opens the data sets that `seqdiff.data.prepare` has written."""
+
+import inspect
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from seqdiff.core import errors
+from seqdiff.data import batch
+from seqdiff.data import builders
+from seqdiff.data import loader
+
+IN_MEMORY_BYTES = 2 * 2**30  # A larger data set stays on disk by default.
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str,
+    in_memory: bool | None = None,
+    **options: Any,
+) -> batch.Dataset:
+  """Returns a prepared data set.
+
+  Args:
+    name: name of the data set.
+    data_dir: the folder that it was written to by `seqdiff.data.prepare`.
+    in_memory: whether to read all clips now; None reads them if they take
+      less than 2 GiB.
+    **options: which form of the set; for sprites, size=64 | 32 | 16.
+
+  Raises:
+    ValueError: for an unknown set or option, and if the set is not there or
+      is damaged.
+  """
+  path = folder(name, data_dir=data_dir, **options)
+  if not is_prepared(path):
+    flags = ''.join(f' --{key}={value}' for key, value in options.items())
+    raise ValueError(
+        f'{path} holds no data set. Prepare it once with `python -m '
+        f'seqdiff.data.prepare --dataset={name}{flags} --data_dir={data_dir} '
+        "--manual_dir=<folder with the publisher's files>`, or set "
+        'config.data.data_dir to the folder where it is.')
+  builder = tfds.builder_from_directory(path)
+  splits = {split: _Clips(builder, split) for split in builder.info.splits}
+  if in_memory is None:
+    in_memory = _num_bytes(builder) < IN_MEMORY_BYTES
+  if in_memory:
+    splits = {key: loader.ArraySource.of(clips)
+              for key, clips in splits.items()}
+  return batch.Dataset(
+      name=name, splits=splits, factors=builders.BUILDERS[name].FACTORS)
+
+
+def find_builder(
+    name: str, **options: Any
+) -> tuple[type[tfds.core.GeneratorBasedBuilder], str]:
+  """Returns the builder of a data set and the name of its TFDS config."""
+  if name not in builders.BUILDERS:
+    raise errors.unknown_name('data set on disk', name, builders.BUILDERS)
+  builder = builders.BUILDERS[name]
+  known = inspect.signature(builder.config_name).parameters
+  for option in options:
+    if option not in known:
+      raise errors.unknown_name(f'option of {name}', option, known)
+  return builder, builder.config_name(**options)
+
+
+def folder(name: str, *, data_dir: str, **options: Any) -> pathlib.Path:
+  """Where a data set lies: data_dir/<name>/<config>/<version>."""
+  builder, config = find_builder(name, **options)
+  root = pathlib.Path(data_dir).expanduser()
+  return root / name / config / str(builder.VERSION)
+
+
+def is_prepared(path: pathlib.Path) -> bool:
+  """Whether a complete data set lies in `path`."""
+  return (path / 'dataset_info.json').is_file()
+
+
+def _num_bytes(builder) -> float:
+  """Size of all clips in memory; infinite if their lengths differ."""
+  x = builder.info.features['x']
+  if None in x.shape:
+    return math.inf
+  clips = sum(split.num_examples for split in builder.info.splits.values())
+  return clips * math.prod(x.shape) * np.dtype(x.np_dtype).itemsize
+
+
+class _Clips:
+  """Clips of one split as items; see `seqdiff.data.batch`."""
+
+  def __init__(self, builder, split):
+    self._clips = builder.as_data_source(split)
+    self._path = builder.data_path
+
+  def __len__(self) -> int:
+    return len(self._clips)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    try:
+      features = self._clips[index]
+    except RuntimeError as error:  # Array record finds a wrong checksum.
+      raise ValueError(
+          f'Clip {index} in {self._path} cannot be read ({error}); expected '
+          'the data set as it was prepared. Delete that folder and prepare '
+          'it again with `python -m seqdiff.data.prepare`.') from error
+    x = features.pop('x')
+    return {'x': x, **{f'labels/{k}': v for k, v in features.items()}}

@@ -1,0 +1,1 @@
+"""Floor 1: diffusion as pure functions; no networks."""

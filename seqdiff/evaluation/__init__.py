@@ -1,0 +1,1 @@
+"""Floor 4: protocols that turn a trained model into numbers."""

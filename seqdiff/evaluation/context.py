@@ -1,0 +1,46 @@
+"""What every protocol is given."""
+
+import dataclasses
+import pathlib
+
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.evaluation import judging
+from seqdiff.methods import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """A trained model, the data to judge it on, and the settings.
+
+  Attributes:
+    method: the method.
+    params: its parameters to evaluate.
+    dataset: the data set.
+    workdir: the run directory; results and pair files go to `results/`.
+    jury: judges, or None where no protocol needs them.
+    split: the split to evaluate.
+    num_frames: frames per clip.
+    stride: distance between two frames.
+    batch_size: clips at once; results do not depend on it.
+    num_pairs: pairs of the swap protocol.
+    pair_seed: seed of the pairs.
+    num_clips: clips of the other protocols, at most.
+    x_T: start of the swap sampler, see `sampling.swap`.
+    seed: seed of the sampling noise.
+  """
+
+  method: base.Method
+  params: types.Params
+  dataset: data_batch.Dataset
+  workdir: pathlib.Path
+  jury: judging.Jury | None = None
+  split: str = 'test'
+  num_frames: int = 8
+  stride: int = 1
+  batch_size: int = 64
+  num_pairs: int = 256
+  pair_seed: int = 0
+  num_clips: int = 512
+  x_T: str = 'dynamics_clip'
+  seed: int = 0

@@ -1,0 +1,113 @@
+"""The pairs of clips that a swap protocol judges: drawn once, kept in a file.
+
+Version 1: clip a gives the static code and clip b the dynamic codes. The two
+differ in at least one static class, and in at least one dynamic class if the
+data set has dynamic classes (continuous motion always differs). The draw
+depends on the labels and the seed only.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from seqdiff.data import batch as data_batch
+
+VERSION = 1
+_TRIES = 100  # Draws per pair before a data set counts as too uniform.
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+  """Indices of the clips: pair i swaps clip a[i] and clip b[i]."""
+
+  a: np.ndarray
+  b: np.ndarray
+  seed: int
+
+
+def draw(
+    dataset: data_batch.Dataset, split: str, *, num_pairs: int, seed: int
+) -> Pairs:
+  """Draws `num_pairs` pairs from a split.
+
+  Raises:
+    ValueError: if pairs that differ in both kinds of factors are not found.
+  """
+  source = dataset.splits[split]
+  rng = np.random.default_rng([VERSION, seed])
+  classes = {
+      kind: [f for f in dataset.factors_of(kind) if f.num_classes is not None]
+      for kind in ('static', 'dynamic')}
+  labels = {}
+
+  def label(index, kind):
+    if index not in labels:
+      item = source[index]
+      labels[index] = {
+          k: tuple(int(item[f.key]) for f in fs) for k, fs in classes.items()}
+    return labels[index][kind]
+
+  def differ(a, b):
+    return a != b and all(
+        not fs or label(a, kind) != label(b, kind)
+        for kind, fs in classes.items())
+
+  chosen = []
+  for _ in range(num_pairs * _TRIES):
+    if len(chosen) == num_pairs:
+      break
+    a, b = (int(i) for i in rng.integers(len(source), size=2))
+    if differ(a, b):
+      chosen.append((a, b))
+  if len(chosen) < num_pairs:
+    raise ValueError(
+        f'Found {len(chosen)} of {num_pairs} pairs in split {split!r} of '
+        f'{dataset.name} ({len(source)} clips) whose clips differ in static '
+        'and dynamic classes. Ask for fewer pairs (config.eval.num_pairs) or '
+        'use a data set with more variety.')
+  a, b = np.array(chosen, np.int32).T
+  return Pairs(a, b, seed)
+
+
+def load_or_draw(
+    path: str | os.PathLike[str],
+    dataset: data_batch.Dataset,
+    split: str,
+    *,
+    num_pairs: int,
+    seed: int,
+) -> Pairs:
+  """Reads the pair file, or draws the pairs and writes it.
+
+  Raises:
+    ValueError: if the file was made for something else.
+  """
+  path = pathlib.Path(path)
+  head = {'version': VERSION, 'dataset': dataset.name, 'split': split,
+          'num_clips': len(dataset.splits[split]), 'num_pairs': num_pairs,
+          'seed': seed}
+  if path.exists():
+    content = json.loads(path.read_text())
+    found = {k: content.get(k) for k in head}
+    if found != head:
+      raise ValueError(
+          f'{path} holds pairs for {found}; expected {head}. Use another '
+          'workdir, or remove the file to draw new pairs.')
+    a, b = np.array(content['pairs'], np.int32).T
+    return Pairs(a, b, seed)
+  pairs = draw(dataset, split, num_pairs=num_pairs, seed=seed)
+  rows = np.stack([pairs.a, pairs.b], axis=1).tolist()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_suffix('.part')
+  part.write_text(json.dumps({**head, 'pairs': rows}) + '\n')
+  os.replace(part, path)
+  return pairs
+
+
+def chance(factors: Sequence[data_batch.Factor]) -> float:
+  """Probability that a uniform guess is right about all these classes."""
+  return float(np.prod([1.0 / f.num_classes for f in factors]))

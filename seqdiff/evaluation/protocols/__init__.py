@@ -1,0 +1,1 @@
+"""One file per protocol; `evaluation.runner` knows them by name."""

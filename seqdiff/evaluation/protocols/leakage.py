@@ -1,0 +1,113 @@
+"""The leakage protocol: what probes can read from each code.
+
+Version 1. The encoder is frozen. For each labelled factor, probes predict it
+from the static code and from the dynamic codes: logistic regression and a
+perceptron of one hidden layer of 256, on standardised inputs, 5-fold over
+clips. A clip's dynamic codes are pooled by concatenation and by their mean.
+Continuous factors are read frame by frame, by ridge regression and a
+perceptron, scored by R^2 (clipped at 0).
+
+Names: `s_to_s/<factor>` and `d_to_d/<factor>` (should be high, the codes are
+informative), `s_to_d/<factor>` and `d_to_s/<factor>` (leakage, should be at
+chance). A score is the best of its probes; `leakage` is the mean over the
+cross scores of (score - chance) / (1 - chance), in which chance is the share
+of the largest class (0 for R^2).
+"""
+
+from collections.abc import Iterator
+import warnings
+
+import jax
+import numpy as np
+from sklearn import exceptions
+from sklearn import linear_model
+from sklearn import model_selection
+from sklearn import neural_network
+from sklearn import pipeline
+from sklearn import preprocessing
+
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
+from seqdiff.evaluation import context
+
+VERSION = 1
+_FOLDS = 5
+
+
+def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
+  """Returns the metrics and counts of the protocol.
+
+  Raises:
+    ValueError: if the data set has no labelled factors.
+  """
+  if not ctx.dataset.factors:
+    raise ValueError(
+        f'Protocol leakage: {ctx.dataset.name} has no labelled factors; '
+        'expected at least one. Leave it out of config.eval.protocols.')
+  static, dynamic, labels = _codes(ctx)
+  metrics, cross = {}, []
+  for factor in ctx.dataset.factors:
+    y = labels[factor.key]
+    if factor.num_classes is None:
+      chance = 0.0
+    else:
+      chance = float(np.bincount(y).max() / len(y))
+      metrics[f'reference/chance/{factor.name}'] = chance
+    for source in 's', 'd':
+      score = max(_scores(source, static, dynamic, y, factor))
+      metrics[f'{source}_to_{factor.kind[0]}/{factor.name}'] = score
+      if source != factor.kind[0]:
+        cross.append((score - chance) / (1.0 - chance))
+  metrics['leakage'] = float(np.mean(cross))
+  return metrics, {'clips': len(static), 'folds': _FOLDS}
+
+
+def _codes(ctx) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+  """Static (N, Ds) and dynamic (N, T, Dd) codes and labels of the clips."""
+  source = ctx.dataset.splits[ctx.split]
+  encode = jax.jit(lambda params, batch: ctx.method.encode(
+      params, data_batch.to_float(batch['x']), batch['mask']))
+  parts = []
+  for batch in loader.eval_batches(
+      source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
+      stride=ctx.stride, indices=np.arange(min(ctx.num_clips, len(source)))):
+    factors = encode(ctx.params, batch)
+    keep = batch['example_mask']
+    part = {f.key: batch[f.key][keep] for f in ctx.dataset.factors}
+    static = np.asarray(factors.static)[keep]
+    part['static'] = static.reshape(len(static), -1)
+    part['dynamic'] = np.asarray(factors.dynamic)[keep]
+    parts.append(part)
+  joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+  return joined.pop('static'), joined.pop('dynamic'), joined
+
+
+def _scores(source, static, dynamic, y, factor) -> Iterator[float]:
+  """Score of each probe that reads `factor` from the code `source`."""
+  num_clips, num_frames, _ = dynamic.shape
+  groups = np.arange(num_clips)
+  if factor.num_classes is None:
+    y = y.reshape(-1, y.shape[-1])
+    groups = np.repeat(groups, num_frames)
+    inputs = [np.repeat(static, num_frames, axis=0) if source == 's'
+              else dynamic.reshape(len(y), -1)]
+    probes = (linear_model.Ridge(1e-3),
+              neural_network.MLPRegressor(
+                  hidden_layer_sizes=(256,), max_iter=60, random_state=0))
+    folds = model_selection.GroupKFold(_FOLDS)
+  else:
+    inputs = [static] if source == 's' else [
+        dynamic.reshape(num_clips, -1), dynamic.mean(axis=1)]
+    probes = (linear_model.LogisticRegression(max_iter=300),
+              neural_network.MLPClassifier(
+                  hidden_layer_sizes=(256,), max_iter=60, random_state=0))
+    folds = model_selection.KFold(_FOLDS, shuffle=True, random_state=0)
+  for x in inputs:
+    for probe in probes:
+      model = pipeline.make_pipeline(preprocessing.StandardScaler(), probe)
+      with warnings.catch_warnings():
+        # A probe is stopped early on purpose.
+        warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
+        scores = model_selection.cross_val_score(
+            model, x, y, groups=groups, cv=folds)
+      yield float(np.clip(np.mean(scores), 0.0, 1.0))

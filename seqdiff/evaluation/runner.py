@@ -1,0 +1,58 @@
+"""Runs protocols by name and writes one result file each."""
+
+from collections.abc import Mapping, Sequence
+import time
+from typing import Any
+
+from seqdiff.core import errors
+from seqdiff.evaluation import context
+from seqdiff.evaluation import results
+from seqdiff.evaluation.protocols import judge
+from seqdiff.evaluation.protocols import leakage
+from seqdiff.evaluation.protocols import reconstruction
+from seqdiff.evaluation.protocols import swap
+
+PROTOCOLS = {
+    'judge': judge,
+    'leakage': leakage,
+    'reconstruction': reconstruction,
+    'swap': swap,
+}
+
+
+def check(names: Sequence[str]) -> None:
+  """Raises ValueError for a protocol that does not exist."""
+  for name in names:
+    if name not in PROTOCOLS:
+      raise errors.unknown_name('protocol', name, PROTOCOLS)
+
+
+def run(
+    ctx: context.Context,
+    names: Sequence[str],
+    *,
+    config: Mapping[str, Any],
+    step: int,
+) -> dict[str, results.Result]:
+  """Runs the protocols and writes `<workdir>/results/<name>.json`.
+
+  Args:
+    ctx: model, data and settings.
+    names: which protocols.
+    config: the whole config of the run, as JSON can hold it.
+    step: number of updates of the parameters.
+
+  Returns:
+    The results by name.
+  """
+  check(names)
+  found = {}
+  for name in names:
+    start = time.time()
+    metrics, counts = PROTOCOLS[name].run(ctx)
+    found[name] = results.Result(
+        protocol=name, version=PROTOCOLS[name].VERSION, config=config,
+        seed=ctx.seed, step=step, counts=counts, metrics=metrics,
+        wall_seconds=time.time() - start)
+    results.write(ctx.workdir, found[name])
+  return found

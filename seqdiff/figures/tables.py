@@ -1,0 +1,255 @@
+"""The tables of README.md, made from the committed result files.
+
+  python -m seqdiff.figures.tables           rewrites the tables
+  python -m seqdiff.figures.tables --check   exits with 1 if they are stale
+
+Run it at the root of the repository. It reads
+`configs/results/<config name>/<protocol>.json` and fills each place of the
+README between `<!-- table:NAME -->` and `<!-- /table -->`. A new table is an
+entry in `TABLES`.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import fnmatch
+import os
+import pathlib
+import re
+import sys
+
+from seqdiff.core import errors
+from seqdiff.evaluation import results
+
+MISSING = '–'
+
+# Config name -> protocol -> result.
+Results = Mapping[str, Mapping[str, results.Result]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """One column.
+
+  Attributes:
+    title: its heading.
+    metric: name of the metric it shows. With a `*`, all metrics of that
+      pattern are listed in the one cell, by name.
+    unit: '%' for shares in [0, 1], '' for plain numbers.
+  """
+
+  title: str
+  metric: str
+  unit: str = '%'
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """One table: a row per config that has a result of the protocol.
+
+  Metrics called `reference/<row>/<metric>` make further rows below it.
+
+  Attributes:
+    protocol: name of the result file that it is made of.
+    facts: names in `FACTS`, the columns that say what was run.
+    columns: the columns with numbers.
+  """
+
+  protocol: str
+  facts: Sequence[str]
+  columns: Sequence[Column]
+
+
+_RUN = ('config', 'data set', 'step', 'hardware', 'time')
+
+TABLES: Mapping[str, Table] = {
+    'results': Table(
+        'swap',
+        _RUN,
+        (
+            Column('static', 'static_accuracy'),
+            Column('dynamic', 'dynamic_accuracy'),
+            Column('joint', 'joint_accuracy'),
+        ),
+    ),
+    'reconstruction': Table(
+        'reconstruction',
+        ('config', 'data set', 'step'),
+        (Column('MSE', 'mse', ''), Column('PSNR (dB)', 'psnr', '')),
+    ),
+    'leakage': Table(
+        'leakage',
+        ('config', 'data set', 'step'),
+        (
+            Column('S→D', 'static_to_dynamic_accuracy'),
+            Column('D→S', 'dynamic_to_static_accuracy'),
+            Column('S→S', 'static_to_static_accuracy'),
+            Column('D→D', 'dynamic_to_dynamic_accuracy'),
+        ),
+    ),
+    'judge': Table(
+        'judge',
+        ('config', 'data set', 'step'),
+        (Column('accuracy per head', '*accuracy'),),
+    ),
+}
+
+# Reference rows in the order from best to worst; others follow by name.
+_REFERENCES = (
+    'real', 'self-reconstruction', 'random-pair', 'copy-a', 'copy-b'
+)
+
+
+def read_results(directory: str | os.PathLike[str]) -> Results:
+  """Reads all `<config name>/<protocol>.json` below `directory`."""
+  found: dict[str, dict[str, results.Result]] = {}
+  for path in sorted(pathlib.Path(directory).glob('*/*.json')):
+    result = results.read(path)
+    if path.stem != result.protocol:
+      raise ValueError(
+          f'{path} holds a result of the protocol {result.protocol!r}; rename '
+          f'it to {result.protocol}.json.'
+      )
+    found.setdefault(path.parent.name, {})[result.protocol] = result
+  return found
+
+
+def render(table: Table, found: Results) -> str:
+  """One table as Markdown, ending in a newline."""
+  titles = list(table.facts)
+  titles += [c.title + (' (%)' if c.unit == '%' else '') for c in table.columns]
+  left, right = len(table.facts), len(table.columns)
+  lines = [_line(titles), _line([':--'] * left + ['--:'] * right)]
+  for name, by_protocol in sorted(found.items()):
+    if table.protocol not in by_protocol:
+      continue
+    result = by_protocol[table.protocol]
+    facts = [FACTS[fact](name, result) for fact in table.facts]
+    lines.append(_line(facts + _numbers(table, result.metrics)))
+    for row, metrics in _references(result.metrics).items():
+      label = '↳ ' + re.sub('[-_]', ' ', row)
+      facts = [label] + [''] * (left - 1)
+      lines.append(_line(facts + _numbers(table, metrics)))
+  if len(lines) == 2:
+    lines.append(_line([MISSING] * (left + right)))
+  return '\n'.join(lines) + '\n'
+
+
+def update(readme: str, found: Results) -> str:
+  """The text of a README with all its tables made anew.
+
+  Raises:
+    ValueError: a marker names no table or is not closed.
+  """
+
+  def fill(match: re.Match[str]) -> str:
+    opening, name, closing = match.groups()
+    if name not in TABLES:
+      raise errors.unknown_name('table', name, TABLES)
+    return f'{opening}\n{render(TABLES[name], found)}{closing}'
+
+  pattern = r'(<!-- table:(\S+) -->).*?(<!-- /table -->)'
+  filled, number = re.subn(pattern, fill, readme, flags=re.DOTALL)
+  openings = re.findall(r'<!-- table:(\S+) -->', readme)
+  if number != len(openings):
+    raise ValueError(
+        f'Of the markers of the tables {openings} only {number} are closed. '
+        'Add <!-- /table --> below each table.'
+    )
+  return filled
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Rewrites or checks the README; returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
+  parser.add_argument('--check', action='store_true', help='write nothing')
+  parser.add_argument('--readme', type=pathlib.Path, default='README.md')
+  parser.add_argument('--results', default='configs/results')
+  args = parser.parse_args(argv)
+  old = args.readme.read_text()
+  new = update(old, read_results(args.results))
+  if args.check and new != old:
+    print(
+        f'The tables in {args.readme} are out of date. '
+        'Run: python -m seqdiff.figures.tables',
+        file=sys.stderr,
+    )
+    return 1
+  if new != old:
+    args.readme.write_text(new)
+  return 0
+
+
+def _numbers(table: Table, metrics: Mapping[str, float]) -> list[str]:
+  return [_cell(column, metrics) for column in table.columns]
+
+
+def _cell(column: Column, metrics: Mapping[str, float]) -> str:
+  """The number, with its spread if there is one, or the list of numbers."""
+  if '*' not in column.metric:
+    return _number(column, metrics, column.metric)
+  listed = [
+      f'{name.removesuffix("accuracy").rstrip("_/") or "all"} '
+      + _number(column, metrics, name)
+      for name in sorted(fnmatch.filter(metrics, column.metric))
+      if not name.startswith('reference/')
+  ]
+  return ', '.join(listed) or MISSING
+
+
+def _number(column: Column, metrics: Mapping[str, float], name: str) -> str:
+  if name not in metrics:
+    return MISSING
+  values = [metrics[n] for n in (name, f'{name}_std') if n in metrics]
+  if column.unit == '%':
+    return ' ± '.join(f'{100 * value:.1f}' for value in values)
+  return ' ± '.join(f'{value:.4g}' for value in values)
+
+
+def _references(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+  """The rows of `reference/<row>/<metric>`, in the order of the table."""
+  rows: dict[str, dict[str, float]] = {}
+  for name, value in metrics.items():
+    if name.startswith('reference/'):
+      _, row, metric = name.split('/', 2)
+      rows.setdefault(row, {})[metric] = value
+
+  def place(row: str) -> tuple[int, str]:
+    known = row.replace('_', '-')
+    if known in _REFERENCES:
+      return _REFERENCES.index(known), row
+    return len(_REFERENCES), row
+
+  return {row: rows[row] for row in sorted(rows, key=place)}
+
+
+def _hardware(result: results.Result) -> str:
+  has = result.hardware
+  if has['platform'] == 'cpu':
+    return f'{has["cpu_count"]} CPU cores'
+  return f'{has["device_count"]} × {has["device_kind"]}'
+
+
+def _duration(seconds: float) -> str:
+  if seconds < 90:
+    return f'{seconds:.0f} s'
+  if seconds < 5400:
+    return f'{seconds / 60:.0f} min'
+  return f'{seconds / 3600:.1f} h'
+
+
+FACTS: Mapping[str, Callable[[str, results.Result], str]] = {
+    'config': lambda name, result: f'[{name}](configs/{name}.py)',
+    'data set': lambda name, result: str(result.config['data']['name']),
+    'step': lambda name, result: f'{result.step:,}',
+    'hardware': lambda name, result: _hardware(result),
+    'time': lambda name, result: _duration(result.wall_seconds),
+}
+
+
+def _line(cells: Sequence[str]) -> str:
+  return '| ' + ' | '.join(cells) + ' |'
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,1 @@
+"""Floor 3: the methods; each is one file."""

@@ -1,0 +1,107 @@
+"""What the command line can do with a run: one function per mode."""
+
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+
+from seqdiff import build
+from seqdiff import run
+from seqdiff.data import loader
+from seqdiff.evaluation import results
+from seqdiff.evaluation import runner
+from seqdiff.figures import curves
+from seqdiff.figures import grids
+from seqdiff.figures import video
+
+
+def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """Trains or continues, draws all figures, runs the protocols."""
+  runner.check(config.eval.protocols)
+  dataset = build.dataset(config)
+  result = run.train(build.method(config), config, dataset, workdir)
+  if result.interrupted:
+    print(f'Stopped after step {result.step}, which was saved; the same '
+          'command continues.')
+    return
+  curves.training_curves(
+      workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
+  model = run.restore(config, workdir, dataset=dataset)
+  _draw_reconstruction(model)
+  _draw_swap(model)
+  _evaluate(model)
+
+
+def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """Runs the protocols of `config.eval.protocols` on the newest checkpoint."""
+  _evaluate(run.restore(config, workdir))
+
+
+def reconstruct(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> None:
+  """Draws clips of the evaluation split beside their reconstructions."""
+  _draw_reconstruction(run.restore(config, workdir))
+
+
+def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """Draws identities down, motions across, and the swapped clips between."""
+  _draw_swap(run.restore(config, workdir))
+
+
+MODES = {
+    'train': train,
+    'evaluate': evaluate,
+    'reconstruct': reconstruct,
+    'swap': swap,
+}
+
+
+def _evaluate(model: run.Model) -> None:
+  """Runs the protocols and prints the headline of each."""
+  for name, result in model.evaluate(model.config.eval.protocols).items():
+    shown = {k: v for k, v in result.metrics.items() if '/' not in k}
+    numbers = ', '.join(f'{k} {v:.4g}' for k, v in sorted(shown.items()))
+    path = results.path_of(model.workdir, name)
+    print(f'{name}: {numbers} ({path})')
+
+
+def _draw_reconstruction(model: run.Model) -> None:
+  clips = _clips(model, model.config.eval.num_shown)
+  image = grids.reconstruction_strip(clips, model.reconstruct(clips))
+  path = _figure(model.workdir, 'reconstruction.png')
+  image.save(path)
+  print(f'reconstruction: {path}')
+
+
+def _draw_swap(model: run.Model) -> None:
+  """Writes figures/swap.png and figures/swap.gif."""
+  count = model.config.eval.num_shown
+  clips = _clips(model, 2 * count)
+  sources, drivers = clips[:count], clips[count:]
+  swaps = model.swap(np.repeat(sources, count, axis=0),
+                     np.concatenate([drivers] * count))
+  swaps = swaps.reshape((count, count) + swaps.shape[1:])
+  path = _figure(model.workdir, 'swap.png')
+  grids.swap_grid(sources, drivers, swaps).save(path)
+  frames = grids.swap_animation(sources, drivers, swaps)
+  video.write_gif(path.with_suffix('.gif'), frames, fps=6.0)
+  print(f'swap: {path} and {path.with_suffix(".gif")}')
+
+
+def _clips(model: run.Model, count: int) -> np.ndarray:
+  """The first clips of the evaluation split, (count, T, H, W, C) uint8."""
+  config = model.config
+  source = model.dataset.splits[config.eval.split]
+  batch = next(loader.eval_batches(
+      source, batch_size=count, num_frames=config.data.num_frames,
+      stride=config.data.stride, indices=np.arange(count)))
+  return jax.device_get(batch['x'])
+
+
+def _figure(workdir: pathlib.Path, name: str) -> pathlib.Path:
+  """Path of a figure, whose folder then exists."""
+  path = workdir / 'figures' / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path

@@ -1,0 +1,1 @@
+"""Floor 2: Linen modules; no losses, no sampling."""

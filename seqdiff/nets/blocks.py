@@ -1,0 +1,215 @@
+"""Blocks of the U-Nets: group norm, convolutions, residual blocks, attention.
+
+All take images (B, H, W, C), one image per frame: frames are folded into the
+batch before. `dtype` is the type of the computation; parameters, statistics of
+the norms and outputs of the networks are float32.
+
+Sources: DiffSDA (arXiv:2510.05717) and its released code for layer order,
+initialisation (Xavier-uniform in residual blocks, gain 1e-5 at the end of a
+U-Net), group norm with 32 groups and epsilon 1e-5, and dropout 0.1.
+"""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+XAVIER = nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
+# Xavier-uniform with gain 1e-5 (a variance of 1e-10).
+NEAR_ZERO = nn.initializers.variance_scaling(1e-10, 'fan_avg', 'uniform')
+
+
+class GroupNorm(nn.Module):
+  """Group normalisation, optionally followed by scale and shift.
+
+  Reduces over space first and over the channels of a group then, with the mean
+  subtracted before squaring: as accurate as two passes and fast on every
+  backend. The affine map and the modulation are applied as one multiply-add.
+
+  Attributes:
+    groups: number of groups; divides the number of channels.
+    epsilon: added to the variance.
+    dtype: type of the result.
+  """
+
+  groups: int = 32
+  epsilon: float = 1e-5
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+      self,
+      x: jax.Array,
+      scale: jax.Array | None = None,
+      shift: jax.Array | None = None,
+  ) -> jax.Array:
+    """Returns norm(x) * scale + shift.
+
+    Args:
+      x: (B, H, W, C).
+      scale: (B, C), None = 1. Multiplies the normalised and affine x.
+      shift: (B, C), None = 0.
+
+    Raises:
+      ValueError: if the groups do not divide the channels.
+    """
+    channels = x.shape[-1]
+    if channels % self.groups:
+      raise ValueError(
+          f'GroupNorm: {channels} channels cannot form {self.groups} groups. '
+          'Choose channels (times each multiplier) divisible by the groups.'
+      )
+    gamma = self.param('scale', nn.initializers.ones, (channels,))
+    beta = self.param('bias', nn.initializers.zeros, (channels,))
+    x32 = x.astype(jnp.float32)
+
+    def by_group(a):  # (B, C) -> the mean of its group, for each channel.
+      a = a.reshape(a.shape[0], self.groups, -1).mean(axis=-1)
+      return jnp.repeat(a, channels // self.groups, axis=-1)
+
+    mean = by_group(x32.mean(axis=(1, 2)))
+    centred = x32 - mean[:, None, None]
+    variance = by_group(jnp.square(centred).mean(axis=(1, 2)))
+    a = jax.lax.rsqrt(variance + self.epsilon) * gamma
+    b = jnp.broadcast_to(beta, a.shape)
+    if scale is not None:
+      a, b = a * scale, b * scale
+    if shift is not None:
+      b = b + shift
+    return (centred * a[:, None, None] + b[:, None, None]).astype(self.dtype)
+
+
+def conv(
+    features: int,
+    *,
+    name: str,
+    kernel: int = 3,
+    stride: int = 1,
+    pad: int | None = None,
+    dtype: Any = jnp.float32,
+    init: nn.initializers.Initializer = XAVIER,
+) -> nn.Conv:
+  """A convolution padded by `pad`, or else kernel // 2, on each side."""
+  pad = kernel // 2 if pad is None else pad
+  return nn.Conv(
+      features, (kernel, kernel), (stride, stride), padding=((pad, pad),) * 2,
+      kernel_init=init, dtype=dtype, name=name)
+
+
+def dense(features: int, *, name: str, dtype: Any = jnp.float32) -> nn.Dense:
+  """A linear layer, Xavier-uniform, zero bias."""
+  return nn.Dense(features, kernel_init=XAVIER, dtype=dtype, name=name)
+
+
+def upsample(x: jax.Array) -> jax.Array:
+  """Nearest-neighbour upsampling by 2: (B, H, W, C) -> (B, 2H, 2W, C)."""
+  return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+
+
+class SelfAttention(nn.Module):
+  """Residual single-head attention over the pixels of one image."""
+
+  groups: int = 32
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(B, H, W, C) -> (B, H, W, C)."""
+    b, h, w, c = x.shape
+    y = GroupNorm(self.groups, dtype=self.dtype, name='norm')(x)
+    y = y.reshape(b, h * w, c)
+    project = lambda name: dense(c, name=name, dtype=self.dtype)
+    q, k, v = (project(name)(y)[:, :, None] for name in ('q', 'k', 'v'))
+    y = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
+    return x + project('out')(y).reshape(x.shape)
+
+
+class ResBlock(nn.Module):
+  """Residual block of two convolutions, or of three with AdaGN.
+
+  Without `modulation`: norm, SiLU, conv; norm, SiLU, dropout, conv.
+  With it (DiffSDA, App. A): the second norm is adaptive (AdaGN), and a third
+  norm, SiLU, dropout, conv follows. For embeddings e_1, e_2, ... in order,
+  h -> h * (1 + scale_i) + shift_i with (scale_i, shift_i) = Linear(SiLU(e_i)).
+
+  Attributes:
+    features: channels of the result.
+    attention: whether self-attention follows.
+    groups: groups of the norms.
+    dropout: dropout rate.
+    as_published: AdaGN as the paper writes it, e_2_scale * (e_1_scale * h +
+      e_1_shift). Default: as its released code has it, see above.
+    dtype: type of the computation.
+  """
+
+  features: int
+  attention: bool = False
+  groups: int = 32
+  dropout: float = 0.1
+  as_published: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+      self,
+      x: jax.Array,
+      modulation: tuple[jax.Array, ...] = (),
+      train: bool = False,
+  ) -> jax.Array:
+    """(B, H, W, C), embeddings (B, E) -> (B, H, W, features)."""
+    norm = lambda name: GroupNorm(self.groups, dtype=self.dtype, name=name)
+    drop = nn.Dropout(self.dropout, deterministic=not train)
+    convolve = lambda name: conv(self.features, name=name, dtype=self.dtype)
+    h = convolve('conv_1')(nn.silu(norm('norm_1')(x)))
+    h = nn.silu(norm('norm_2')(h, *self._scale_and_shift(modulation)))
+    h = convolve('conv_2')(drop(h))
+    if modulation:
+      h = convolve('conv_3')(drop(nn.silu(norm('norm_3')(h))))
+    if x.shape[-1] != self.features:
+      x = conv(self.features, kernel=1, name='shortcut', dtype=self.dtype)(x)
+    x = x + h
+    if self.attention:
+      x = SelfAttention(self.groups, self.dtype, name='attention')(x)
+    return x
+
+  def _scale_and_shift(self, modulation):
+    """Composes the modulations into one: (scale, shift), each (B, C)."""
+    if not modulation:
+      return None, None
+    scale, shift = 1.0, 0.0
+    for i, embedding in enumerate(modulation):
+      scales_only = self.as_published and i == len(modulation) - 1
+      size = self.features * (1 if scales_only else 2)
+      affine = dense(size, name=f'modulation_{i + 1}')(nn.silu(embedding))
+      factor, offset = (affine, 0.0) if scales_only else jnp.split(
+          affine, 2, axis=-1)
+      factor = factor if self.as_published else 1.0 + factor
+      scale, shift = scale * factor, shift * factor + offset
+    return scale, shift
+
+
+class NoiseEmbedding(nn.Module):
+  """Random Fourier features of c_noise and two linear layers.
+
+  The frequencies, N(0, 16^2), are constants drawn from a fixed seed: they are
+  no parameters and are not averaged or decayed.
+
+  Attributes:
+    channels: number of Fourier features; the result has four times as many.
+    scale: standard deviation of the frequencies.
+  """
+
+  channels: int
+  scale: float = 16.0
+
+  @nn.compact
+  def __call__(self, c_noise: jax.Array) -> jax.Array:
+    """(B,) -> (B, 4 * channels)."""
+    frequencies = np.random.RandomState(0).randn(self.channels // 2)
+    phase = 2.0 * np.pi * c_noise[:, None] * jnp.asarray(
+        self.scale * frequencies, jnp.float32)[None]
+    h = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
+    h = nn.silu(dense(4 * self.channels, name='linear_1')(h))
+    return nn.silu(dense(4 * self.channels, name='linear_2')(h))

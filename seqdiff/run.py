@@ -1,0 +1,309 @@
+"""A run and its model: train, restore, and use it from Python.
+
+  model = seqdiff.load('runs/quickstart')
+  swapped = model.swap(clips_a, clips_b)   # Identity of a, motion of b.
+
+Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1].
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from seqdiff import build
+from seqdiff.core import keys
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
+from seqdiff.evaluation import context
+from seqdiff.evaluation import judging
+from seqdiff.evaluation import results
+from seqdiff.evaluation import runner
+from seqdiff.methods import base
+from seqdiff.sampling import reconstruct as reconstruct_sampler
+from seqdiff.sampling import swap as swap_sampler
+from seqdiff.training import checkpoint
+from seqdiff.training import loop
+from seqdiff.training import optim
+from seqdiff.training import parallel
+from seqdiff.training import writer
+
+
+def load(
+    workdir: str | os.PathLike[str], *, step: int | None = None
+) -> 'Model':
+  """Restores the model of a run directory.
+
+  Args:
+    workdir: the run directory, as given to `seqdiff.main --workdir`.
+    step: which checkpoint; None is the newest whole one.
+
+  Raises:
+    ValueError: if it is no run directory or holds no such checkpoint.
+  """
+  workdir = pathlib.Path(workdir)
+  path = workdir / 'config.json'
+  if not path.is_file():
+    raise ValueError(
+        f'{workdir} is no run directory: it has no config.json. Expected a '
+        'directory written by `python -m seqdiff.main --mode=train '
+        '--workdir=...`; train one, or name another.')
+  config = ml_collections.ConfigDict(json.loads(path.read_text()))
+  return restore(config, workdir, step=step)
+
+
+def restore(
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike[str],
+    *,
+    step: int | None = None,
+    dataset: data_batch.Dataset | None = None,
+) -> 'Model':
+  """As `load`, with a config at hand (its sampler may be another)."""
+  workdir = pathlib.Path(workdir)
+  dataset = build.dataset(config) if dataset is None else dataset
+  method = build.method(config)
+  params, meta = restore_params(method, config, dataset, workdir, step=step)
+  return Model(config, workdir, dataset, method, params, meta['step'])
+
+
+def restore_params(
+    method: base.Trainable,
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+    workdir: pathlib.Path,
+    *,
+    step: int | None = None,
+) -> tuple[types.Params, dict[str, Any]]:
+  """The parameters to evaluate, and what was kept with them."""
+  sample = first_batch(config, dataset)
+  abstract = jax.eval_shape(method.init, jax.random.key(0), sample)
+  return checkpoint.restore_params(
+      workdir / 'checkpoints', abstract, step=step)
+
+
+def first_batch(
+    config: ml_collections.ConfigDict, dataset: data_batch.Dataset
+) -> types.Batch:
+  """One float batch of training clips, to initialise a method with."""
+  batch = next(loader.eval_batches(
+      dataset.splits['train'], batch_size=1,
+      num_frames=config.data.num_frames, stride=config.data.stride,
+      indices=np.zeros(1, int)))
+  return {**batch, 'x': data_batch.to_float(jnp.asarray(batch['x']))}
+
+
+def train(
+    method: base.Trainable,
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+    workdir: pathlib.Path,
+) -> loop.Result:
+  """Trains a method, or continues; see `training.loop`.
+
+  Raises:
+    ValueError: if the directory belongs to another config, or anything that
+      `training.loop.train` raises.
+  """
+  plain = to_plain(config)
+  writer.claim_workdir(workdir, plain)
+  tx, _ = optim.make_optimizer(
+      num_steps=config.train.num_steps,
+      **{k: v for k, v in config.optim.items() if k != 'ema_decay'})
+  checkpointer = checkpoint.Checkpointer(
+      workdir / 'checkpoints', keep_last=config.train.keep_last)
+  make_batches = lambda step: loader.train_batches(
+      dataset.splits['train'], seed=config.seed, start_step=step,
+      batch_size=config.data.batch_size, num_frames=config.data.num_frames,
+      stride=config.data.stride, process_index=jax.process_index(),
+      process_count=jax.process_count())
+  plan = loop.Plan(
+      seed=config.seed, num_steps=config.train.num_steps,
+      log_every=config.train.log_every, save_every=config.train.save_every,
+      ema_decay=config.optim.ema_decay, config=plain)
+  try:
+    return loop.train(
+        method, tx, make_batches, plan=plan, checkpointer=checkpointer,
+        parallel=parallel.make_parallel(
+            config.train.parallel, fsdp=config.train.fsdp),
+        writer=writer.MetricWriter(workdir))
+  finally:
+    checkpointer.close()
+
+
+def jury(
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+    workdir: pathlib.Path,
+) -> judging.Jury:
+  """The judges of a run, trained where they are missing.
+
+  They lie in `config.eval.judge.workdir`, where runs on the same data can
+  share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
+  is in `results/judge.json` there.
+  """
+  home = config.eval.judge.workdir
+  home = workdir / 'judges' if home is None else pathlib.Path(home)
+  params = []
+  for number in range(config.eval.judge.num_judges):
+    judge_config = build.judge_config(config, number)
+    judge = build.judge(judge_config, dataset)
+    print(f'judge {number}: {home / str(number)}')
+    result = train(judge, judge_config, dataset, home / str(number))
+    if result.interrupted:
+      raise SystemExit(f'Stopped while training judge {number}; it was saved.')
+    params.append(jax.device_get(result.state.eval_params))
+  found = judging.Jury(judge, params)
+  if not results.path_of(home, 'judge').exists():
+    runner.run(
+        context.Context(
+            method=judge, params=None, dataset=dataset, workdir=home,
+            jury=found, **_evaluation_settings(config)),
+        ['judge'], config=to_plain(judge_config), step=result.step)
+  return found
+
+
+def to_plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """A config as JSON has it (lists, no tuples)."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def _evaluation_settings(config) -> dict[str, Any]:
+  """Settings of the protocols that do not depend on the model."""
+  return dict(
+      split=config.eval.split, num_frames=config.data.num_frames,
+      stride=config.data.stride, batch_size=config.data.eval_batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A restored model.
+
+  Attributes:
+    config: its config.
+    workdir: its run directory.
+    dataset: the data it was trained on.
+    method: the method.
+    params: its parameters (the average, if one was kept).
+    step: number of updates of the parameters.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: pathlib.Path
+  dataset: data_batch.Dataset
+  method: base.Method
+  params: types.Params
+  step: int
+
+  def encode(self, clips: np.ndarray) -> base.Factors:
+    """Clips (B, T, H, W, C) -> factors: static (B, Ds), dynamic (B, T, Dd)."""
+    batch = self._batch(clips)
+    encode = jax.jit(self.method.encode)
+    return jax.device_get(
+        encode(self.params, data_batch.to_float(batch['x']), batch['mask']))
+
+  def decode(self, factors: base.Factors, *, seed: int = 0) -> np.ndarray:
+    """Factors -> clips (B, T, H, W, C) uint8, from noise shared by frames."""
+    dynamic = np.asarray(factors.dynamic)
+    sample = first_batch(self.config, self.dataset)['x']
+    shape = dynamic.shape[1:2] + sample.shape[2:]
+    noise = keys.normal(
+        self._key(seed), np.arange(len(dynamic)), (1,) + shape[1:])
+    noise = jnp.broadcast_to(noise, (len(dynamic),) + shape)
+    return self._to_uint8(
+        jax.jit(self.method.decode)(self.params, factors, noise))
+
+  def reconstruct(
+      self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
+  ) -> np.ndarray:
+    """Clips decoded from their own factors: uint8, shaped as given.
+
+    Args:
+      clips: (B, T, H, W, C).
+      x_T: see `sampling.reconstruct`.
+      seed: seed of the noise.
+    """
+    sampler = reconstruct_sampler.make_reconstruct(self.method, x_T=x_T)
+    return self._to_uint8(
+        sampler(self.params, self._batch(clips), self._key(seed)))
+
+  def swap(
+      self,
+      a: np.ndarray,
+      b: np.ndarray,
+      *,
+      x_T: str | None = None,
+      seed: int = 0,
+  ) -> np.ndarray:
+    """The identity of each clip of `a` with the motion of the one of `b`.
+
+    Args:
+      a: (B, Ta, H, W, C) clips that give the static code.
+      b: (B, T, H, W, C) clips that give the dynamic codes.
+      x_T: see `sampling.swap`; None is `config.sampler.x_T`.
+      seed: seed of the noise.
+
+    Returns:
+      (B, T, H, W, C) uint8.
+
+    Raises:
+      ValueError: if the numbers of clips differ, or for clips of another form.
+    """
+    if len(a) != len(b):
+      raise ValueError(
+          f'swap: {len(a)} clips a and {len(b)} clips b; expected as many of '
+          'one as of the other. Repeat the shorter one.')
+    sampler = swap_sampler.make_swap(
+        self.method, x_T=self.config.sampler.x_T if x_T is None else x_T)
+    return self._to_uint8(sampler(
+        self.params, self._batch(a), self._batch(b), self._key(seed)))
+
+  def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
+    """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
+    runner.check(protocols)
+    found = None
+    if 'swap' in protocols:
+      found = jury(self.config, self.dataset, self.workdir)
+    settings = self.config.eval
+    ctx = context.Context(
+        method=self.method, params=self.params, dataset=self.dataset,
+        workdir=self.workdir, jury=found, num_pairs=settings.num_pairs,
+        pair_seed=settings.pair_seed, num_clips=settings.num_clips,
+        x_T=self.config.sampler.x_T, seed=settings.seed,
+        **_evaluation_settings(self.config))
+    return runner.run(
+        ctx, protocols, config=to_plain(self.config), step=self.step)
+
+  def _batch(self, clips) -> types.Batch:
+    """Checks clips and makes a batch of them."""
+    clips = np.asarray(clips)
+    known = first_batch(self.config, self.dataset)['x'].shape[2:]
+    if clips.ndim != 2 + len(known) or clips.shape[2:] != known:
+      raise ValueError(
+          f'Clips of shape {clips.shape}; expected (B, T, '
+          f'{", ".join(map(str, known))}), as the model was trained on. '
+          'Resize or crop them, and add the axes that are missing.')
+    if clips.dtype != np.uint8:
+      if not np.all(np.isfinite(clips)) or np.abs(clips).max() > 1.0 + 1e-3:
+        raise ValueError(
+            f'Clips of type {clips.dtype} with values that are not finite or '
+            'outside [-1, 1]; expected uint8, or float in [-1, 1]. Scale '
+            'pictures in [0, 1] by x * 2 - 1.')
+      clips = clips.astype(np.float32)
+    return {'x': jnp.asarray(clips),
+            'mask': jnp.ones(clips.shape[:2], bool),
+            'index': jnp.arange(len(clips))}
+
+  def _key(self, seed):
+    return keys.named(jax.random.key(seed), 'sample')
+
+  def _to_uint8(self, x) -> np.ndarray:
+    return np.asarray(data_batch.to_uint8(x))

@@ -1,0 +1,1 @@
+"""Floor 4: separate jitted samplers over restored parameters."""

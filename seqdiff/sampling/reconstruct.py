@@ -1,0 +1,40 @@
+"""Reconstruction: a clip decoded from its own factors."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.methods import base
+from seqdiff.sampling import noise
+
+
+def make_reconstruct(
+    method: base.Method, *, x_T: str = 'fresh'
+) -> Callable[[types.Params, types.Batch, types.Key], jax.Array]:
+  """Returns the jitted function (params, batch, key) -> clips (B, T, ...).
+
+  Args:
+    method: the method.
+    x_T: 'fresh', 'fresh_shared', or 'encoded': the clip's own x_T by the
+      reverse ODE. Then a small error shows that the ODE is inverted, not that
+      the factors hold the clip.
+
+  Raises:
+    ValueError: for an unknown x_T.
+  """
+  noise.check(x_T, ('encoded',))
+
+  @jax.jit
+  def reconstruct(params, batch, key):
+    x = data_batch.to_float(batch['x'])
+    factors = method.encode(params, x, batch['mask'])
+    if x_T == 'encoded':
+      x_init = method.invert(params, factors, x)
+    else:
+      x_init = noise.fresh(x_T, key, batch['index'], x.shape[1:])
+    return jnp.clip(method.decode(params, factors, x_init), -1.0, 1.0)
+
+  return reconstruct

@@ -1,0 +1,384 @@
+"""Checkpoints that can be trusted.
+
+A checkpoint is one Orbax step directory with up to four items:
+
+  params  the parameters
+  ema     their moving average, if one is kept
+  opt     step, seed and the state of the optimizer
+  meta    JSON: step, config, data position, versions, and for each leaf of
+          the other items its shape, type and digest
+
+Orbax writes a step under another name and renames it when it is complete, so
+a killed run leaves no half checkpoint behind. It does not notice changed
+bytes: the digests do. Samplers restore `ema` (or `params`) alone.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+from typing import Any
+import zlib
+
+from absl import logging
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from seqdiff.core import types
+from seqdiff.training import state as train_state
+
+_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """What `Checkpointer.restore_latest` found.
+
+  Attributes:
+    state: the plain state.
+    meta: the JSON item, see above.
+    skipped: why newer checkpoints were not used, by the names that their
+      directories have now.
+  """
+
+  state: train_state.TrainState
+  meta: dict[str, Any]
+  skipped: Mapping[str, str]
+
+
+class BrokenCheckpointError(ValueError):
+  """A checkpoint whose contents are not what was saved."""
+
+
+class Checkpointer:
+  """Saves and restores the states of one run; saving goes on in background."""
+
+  def __init__(self, directory: str | os.PathLike, *, keep_last: int = 2):
+    """Keeps the `keep_last` newest checkpoints in `directory`."""
+    self.directory = pathlib.Path(directory).absolute()
+    self.directory.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+      _remove_empty_steps(self.directory)
+    self._manager = ocp.CheckpointManager(
+        self.directory,
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=keep_last, cleanup_tmp_directories=True
+        ),
+    )
+
+  def save(
+      self,
+      state: train_state.TrainState,
+      *,
+      config: Mapping[str, Any],
+      data: Mapping[str, Any],
+  ) -> None:
+    """Saves a plain state; returns while the files are still being written.
+
+    Args:
+      state: the state, without an axis of copies.
+      config: the full configuration, as JSON can hold it.
+      data: position of the data iterator.
+
+    Raises:
+      ValueError: a checkpoint of this or a later step exists.
+    """
+    step = int(state.step)
+    items = _items_of(state)
+    meta = {
+        'step': step,
+        'config': config,
+        'data': data,
+        'versions': {p: importlib.metadata.version(p) for p in _PACKAGES},
+        'leaves': {name: _describe(tree) for name, tree in items.items()},
+    }
+    meta = json.loads(json.dumps(meta))  # The same before and after a restore.
+    saves = {k: ocp.args.StandardSave(v) for k, v in items.items()}
+    saves['meta'] = ocp.args.JsonSave({**meta, 'crc32': _crc32(meta)})
+    if not self._manager.save(step, args=ocp.args.Composite(**saves)):
+      raise ValueError(
+          f'The checkpoint of step {step} was refused: {self.directory} holds'
+          f' steps {sorted(self._manager.all_steps())}. Expected a later step'
+          ' than all of these: use another directory or resume from it.'
+      )
+
+  def restore_latest(
+      self, abstract: train_state.TrainState
+  ) -> Restored | None:
+    """Restores the newest checkpoint that is whole.
+
+    Broken newer ones are renamed to `<step>.broken`, for else later saves
+    would be refused.
+
+    Args:
+      abstract: the plain state as shapes with shardings.
+
+    Returns:
+      The state and what was skipped; None if there is no checkpoint.
+
+    Raises:
+      ValueError: the newest checkpoint belongs to another model, or there are
+        checkpoints and none of them is whole.
+    """
+    self.wait()
+    items, broken = _items_of(abstract), {}
+    for step in _steps(self.directory):
+      try:
+        meta = _read_meta(self.directory / str(step))
+        _check_match(items, meta, self.directory / str(step))
+        restored = {
+            name: _read_item(self.directory / str(step), name, tree, meta)
+            for name, tree in items.items()
+        }
+      except BrokenCheckpointError as e:
+        broken[step] = str(e)
+        continue
+      skipped = self._set_aside(broken)
+      return Restored(_state_of(restored), meta, skipped)
+    if broken:
+      raise _none_whole(self.directory, broken)
+    return None
+
+  def wait(self) -> None:
+    """Returns when everything saved so far is on the disk."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits and releases the threads of Orbax."""
+    self._manager.close()
+
+  def _set_aside(self, broken: Mapping[int, str]) -> dict[str, str]:
+    """Renames broken steps, so that Orbax no longer counts them."""
+    skipped = {}
+    for step, why in broken.items():
+      target = self.directory / f'{step}.broken'
+      while target.exists():
+        target = target.with_name(target.name + '_')
+      if jax.process_index() == 0:
+        os.replace(self.directory / str(step), target)
+      skipped[target.name] = why
+      logging.warning('Skipped a checkpoint, now %s: %s', target, why)
+    if broken:
+      self._manager.reload()
+    return skipped
+
+
+def restore_params(
+    directory: str | os.PathLike,
+    abstract_params: types.Params,
+    *,
+    step: int | None = None,
+) -> tuple[types.Params, dict[str, Any]]:
+  """Restores the parameters to evaluate, and nothing else; changes no file.
+
+  Args:
+    directory: the directory of a `Checkpointer`.
+    abstract_params: the parameters as shapes, as `jax.eval_shape` of the
+      method's `init` gives them. Leaves without a sharding go to one device.
+    step: which checkpoint; by default the newest that is whole.
+
+  Returns:
+    The moving average if the run keeps one, else the parameters; and the
+    checkpoint's `meta` (with `step` and `config`).
+
+  Raises:
+    ValueError: no such checkpoint, none is whole, or another model's.
+  """
+  directory = pathlib.Path(directory).absolute()
+  steps = _steps(directory)
+  if not steps or (step is not None and step not in steps):
+    wanted = 'checkpoint' if step is None else f'checkpoint of step {step}'
+    raise ValueError(
+        f'There is no {wanted} in {directory}; it holds steps {steps}. Train'
+        ' first, or name the run directory of a run that has saved.'
+    )
+  broken = {}
+  for candidate in steps if step is None else [step]:
+    path = directory / str(candidate)
+    try:
+      meta = _read_meta(path)
+      name = 'ema' if 'ema' in meta['leaves'] else 'params'
+      target = {name: _with_type(abstract_params, meta['leaves'][name])}
+      _check_match(target, {'leaves': {name: meta['leaves'][name]}}, path)
+      return _read_item(path, name, target[name], meta), meta
+    except BrokenCheckpointError as e:
+      logging.warning('Skipped checkpoint %s: %s', path, e)
+      broken[candidate] = str(e)
+  raise _none_whole(directory, broken)
+
+
+@jax.jit
+def digest(tree: Any) -> Any:
+  """One uint32 per leaf that changes if any one element changes.
+
+  A weighted sum of the bits of the elements, modulo 2^32; the weights are odd
+  and so have an inverse. The sharding of a leaf makes no difference.
+  """
+
+  def one(leaf):
+    if leaf.dtype == jnp.bool_:
+      leaf = leaf.astype(jnp.uint8)
+    unsigned = jnp.dtype(f'uint{8 * leaf.dtype.itemsize}')
+    bits = jax.lax.bitcast_convert_type(leaf, unsigned).reshape(-1)
+    weights = 2 * jax.lax.iota(jnp.uint32, leaf.size) + 1
+    return jnp.sum(bits.astype(jnp.uint32) * weights, dtype=jnp.uint32)
+
+  return jax.tree.map(one, tree)
+
+
+def _items_of(state: train_state.TrainState) -> dict[str, Any]:
+  """The items of a checkpoint."""
+  rest = {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state}
+  items = {'params': state.params, 'opt': rest}
+  if state.ema_params is not None:
+    items['ema'] = state.ema_params
+  return items
+
+
+def _state_of(items: Mapping[str, Any]) -> train_state.TrainState:
+  """The inverse of `_items_of`."""
+  return train_state.TrainState(
+      params=items['params'], ema_params=items.get('ema'), **items['opt']
+  )
+
+
+def _describe(tree: Any) -> dict[str, list[Any]]:
+  """Shape, type and digest of each leaf by its path."""
+  digests = jax.tree.leaves(jax.device_get(digest(tree)))
+  return {
+      path: [list(leaf.shape), str(leaf.dtype), int(number)]
+      for (path, leaf), number in zip(_paths(tree), digests, strict=True)
+  }
+
+
+def _paths(tree: Any) -> list[tuple[str, Any]]:
+  """The leaves of `tree` with their paths, such as 'params/dense/kernel'."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  name = lambda p: jax.tree_util.keystr(p, simple=True, separator='/')
+  return [(name(path), leaf) for path, leaf in leaves]
+
+
+def _crc32(meta: Mapping[str, Any]) -> int:
+  return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+
+
+def _steps(directory: pathlib.Path) -> list[int]:
+  """Steps of the non-empty step directories, newest first."""
+  if not directory.is_dir():
+    return []
+  found = (p for p in directory.iterdir() if p.name.isdecimal() and p.is_dir())
+  return sorted((int(p.name) for p in found if any(p.iterdir())), reverse=True)
+
+
+def _remove_empty_steps(directory: pathlib.Path) -> None:
+  """Removes empty step directories, which Orbax would count as saved."""
+  for path in directory.iterdir():
+    if path.name.isdecimal() and path.is_dir() and not any(path.iterdir()):
+      path.rmdir()
+
+
+def _read_meta(path: pathlib.Path) -> dict[str, Any]:
+  """The JSON item of the checkpoint at `path`.
+
+  Raises:
+    BrokenCheckpointError: it is missing or not as it was written.
+  """
+  try:
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+      meta = reader.restore(path / 'meta')
+    crc32 = meta.pop('crc32')
+  except Exception as e:  # pylint: disable=broad-exception-caught
+    raise BrokenCheckpointError(f'meta is unreadable ({_brief(e)})') from e
+  if _crc32(meta) != crc32:
+    raise BrokenCheckpointError('meta was changed after it was written')
+  return meta
+
+
+def _read_item(
+    path: pathlib.Path, name: str, abstract: Any, meta: Mapping[str, Any]
+) -> Any:
+  """Restores one item and compares its digests.
+
+  Raises:
+    BrokenCheckpointError: it is missing or not as it was written.
+  """
+  one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  target = jax.tree.map(
+      lambda a: jax.ShapeDtypeStruct(
+          a.shape, a.dtype, sharding=getattr(a, 'sharding', None) or one
+      ),
+      abstract,
+  )
+  try:
+    with ocp.StandardCheckpointer() as reader:
+      tree = reader.restore(path / name, target)
+  except Exception as e:  # Orbax raises bare exceptions for damaged files.
+    raise BrokenCheckpointError(f'{name} is unreadable ({_brief(e)})') from e
+  if not all(isinstance(a, jax.Array) for a in jax.tree.leaves(tree)):
+    raise BrokenCheckpointError(f'{name} is not complete')
+  found, saved = _describe(tree), meta['leaves'][name]
+  changed = [leaf for leaf in saved if found.get(leaf) != saved[leaf]]
+  if changed:
+    raise BrokenCheckpointError(
+        f'{name} was changed after it was written: {", ".join(changed)}'
+    )
+  return tree
+
+
+def _brief(error: Exception) -> str:
+  """Type and first line of an error."""
+  first = (str(error).splitlines() or [''])[0]
+  return f'{type(error).__name__}: {first[:120]}'
+
+
+def _with_type(abstract: Any, saved: Mapping[str, Sequence[Any]]) -> Any:
+  """`abstract` with the types that were saved: an average is float32."""
+  dtypes = {path: np.dtype(dtype) for path, (_, dtype, _) in saved.items()}
+  leaves = [
+      jax.ShapeDtypeStruct(
+          a.shape, dtypes.get(path, a.dtype),
+          sharding=getattr(a, 'sharding', None),
+      )
+      for path, a in _paths(abstract)
+  ]
+  return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+
+def _check_match(
+    items: Mapping[str, Any], meta: Mapping[str, Any], path: pathlib.Path
+) -> None:
+  """Raises a ValueError unless the leaves are those of the checkpoint."""
+  describe = lambda shape, dtype: f'{dtype}{list(shape)}'
+  wanted = {
+      f'{name}/{leaf}': describe(a.shape, a.dtype)
+      for name, tree in items.items()
+      for leaf, a in _paths(tree)
+  }
+  saved = {
+      f'{name}/{leaf}': describe(shape, dtype)
+      for name, leaves in meta['leaves'].items()
+      for leaf, (shape, dtype, _) in leaves.items()
+  }
+  for leaf in sorted(wanted.keys() | saved.keys()):
+    given, expected = saved.get(leaf, 'absent'), wanted.get(leaf, 'absent')
+    if given != expected:
+      raise ValueError(
+          f'The checkpoint {path} is of another model: {leaf} is {given} there'
+          f' and {expected} in this configuration. Use the configuration that'
+          ' the checkpoint was trained with (config.json of its run'
+          ' directory), or another --workdir.'
+      )
+
+
+def _none_whole(
+    directory: pathlib.Path, broken: Mapping[int, str]
+) -> ValueError:
+  reasons = '; '.join(f'step {step}: {why}' for step, why in broken.items())
+  return ValueError(
+      f'No checkpoint in {directory} is whole ({reasons}). Restore one from a'
+      ' backup, or remove the directory to train from the start.'
+  )

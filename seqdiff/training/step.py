@@ -1,0 +1,105 @@
+"""One update, and one look at the loss; the only place that reduces.
+
+The bodies are pure and the same for every driver of `training.parallel`.
+Under `pmap` each device sees its share of the batch and `axis_name` is given;
+under `jit` the body sees the whole batch. Every mean is a sum over the real
+examples divided by their number over all devices, so shares with different
+numbers of real examples still give the exact mean.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from seqdiff.core import keys
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.methods import base
+from seqdiff.training import state as train_state
+
+Metrics = dict[str, jax.Array]
+
+
+def train_step(
+    state: train_state.TrainState,
+    batch: types.Batch,
+    *,
+    method: base.Trainable,
+    tx: optax.GradientTransformation,
+    ema_decay: float | None,
+    axis_name: str | None = None,
+) -> tuple[train_state.TrainState, Metrics]:
+  """Makes one update.
+
+  Args:
+    state: the state before; `ema_params` is None if and only if `ema_decay` is.
+    batch: see `data.batch`; x is uint8 or float.
+    method: gives the loss.
+    tx: the optimizer.
+    ema_decay: decay of the moving average of the parameters, or None.
+    axis_name: axis of the devices under `pmap`, or None.
+
+  Returns:
+    The state after, and () metrics: `loss` and its parts (of the parameters
+    before), `grad_norm` (before clipping) and `param_norm` (after).
+  """
+  key = keys.named(jax.random.key(state.seed), 'train')
+  key = jax.random.fold_in(key, state.step)
+  batch = {**batch, 'x': data_batch.to_float(batch['x'])}
+  count = _all_sum(jnp.sum(batch['example_mask']), axis_name)
+
+  def share_of_mean(params):
+    loss, parts = method.loss(params, batch, key, step=state.step, train=True)
+    sums = _masked_sums({**parts, 'loss': loss}, batch['example_mask'])
+    shares = jax.tree.map(lambda s: s / jnp.maximum(count, 1), sums)
+    return shares['loss'], shares
+
+  grads, shares = jax.grad(share_of_mean, has_aux=True)(state.params)
+  grads, metrics = _all_sum((grads, shares), axis_name)
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  ema_params = state.ema_params
+  if ema_decay is not None:
+    ema_params = optax.incremental_update(params, ema_params, 1.0 - ema_decay)
+  metrics['grad_norm'] = optax.tree.norm(grads)
+  metrics['param_norm'] = optax.tree.norm(params)
+  new_state = state.replace(
+      step=state.step + 1,
+      params=params,
+      ema_params=ema_params,
+      opt_state=opt_state,
+  )
+  return new_state, metrics
+
+
+def eval_step(
+    state: train_state.TrainState,
+    batch: types.Batch,
+    *,
+    method: base.Trainable,
+    axis_name: str | None = None,
+) -> tuple[Metrics, jax.Array]:
+  """Sums of the loss and its parts over the real examples, and their number.
+
+  Uses `eval_params` and, for each example, the same noise at every step. The
+  mean over a data set is the sum of the sums over the sum of the numbers.
+  """
+  key = keys.named(jax.random.key(state.seed), 'eval')
+  batch = {**batch, 'x': data_batch.to_float(batch['x'])}
+  loss, parts = method.loss(
+      state.eval_params, batch, key, step=state.step, train=False
+  )
+  mask = batch['example_mask']
+  sums = _masked_sums({**parts, 'loss': loss}, mask)
+  return _all_sum((sums, jnp.sum(mask)), axis_name)
+
+
+def _masked_sums(values: Metrics, mask: types.Array) -> Metrics:
+  """Sums (B,) values over the examples whose mask is True, in float32."""
+  zero_padding = lambda v: jnp.where(mask, v.astype(jnp.float32), 0.0)
+  return {k: jnp.sum(zero_padding(v)) for k, v in values.items()}
+
+
+def _all_sum(tree, axis_name: str | None):
+  """Sums over the devices of a `pmap`."""
+  return tree if axis_name is None else jax.lax.psum(tree, axis_name)

@@ -1,0 +1,17 @@
+"""Settings of all tests: a CPU that looks like 8 devices, and strict JAX."""
+
+import pathlib
+
+import jax
+
+_CACHE = pathlib.Path(__file__).resolve().parents[1] / '.jax_cache'
+
+jax.config.update('jax_platforms', 'cpu')
+jax.config.update('jax_num_cpu_devices', 8)
+# Most of the time of a test is compilation; a second run finds it done.
+jax.config.update('jax_compilation_cache_dir', str(_CACHE))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+# Errors instead of silent broadcasting and of noise used twice.
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_debug_key_reuse', True)

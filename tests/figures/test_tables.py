@@ -1,0 +1,179 @@
+"""Tables say what the result files say; a stale README is noticed."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from seqdiff.evaluation import results
+from seqdiff.figures import tables
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EMPTY = '# T\n<!-- table:results -->\nold\n<!-- /table -->\nend\n'
+
+TABLE = """\
+| config | data set | step | hardware | time | static (%) | dynamic (%) | \
+joint (%) |
+| :-- | :-- | :-- | :-- | :-- | --: | --: | --: |
+| [fast](configs/fast.py) | puppets | 1,500 | 2 CPU cores | 7 min | 95.0 | \
+90.2 | 85.6 |
+| ↳ real |  |  |  |  | 99.0 | 98.0 | – |
+| ↳ random pair |  |  |  |  | 10.0 | – | – |
+| ↳ copy a |  |  |  |  | – | – | 1.0 |
+| ↳ all mean |  |  |  |  | – | – | 3.0 |
+| [large](configs/large.py) | sprites | 20 | 8 × NVIDIA H200 | 2.5 h | \
+50.0 ± 1.5 | – | 12.3 |
+"""
+
+
+def _commit(directory, folder, protocol, metrics, **changes) -> None:
+  """Puts a result file where committed ones lie."""
+  values = {
+      'protocol': protocol,
+      'version': 1,
+      'config': {'data': {'name': 'puppets'}},
+      'seed': 0,
+      'step': 1500,
+      'counts': {},
+      'wall_seconds': 420.0,
+      'metrics': metrics,
+      'hardware': {'platform': 'cpu', 'device_kind': 'cpu', 'device_count': 1,
+                   'cpu_count': 2, 'jax_version': '0'},
+  }  # fmt: skip
+  path = results.write(
+      directory / 'run', results.Result(**(values | changes))
+  )
+  (directory / folder).mkdir(exist_ok=True)
+  shutil.move(path, directory / folder / path.name)
+  shutil.rmtree(directory / 'run')
+
+
+@pytest.fixture(name='committed')
+def _committed(tmp_path):
+  directory = tmp_path / 'results'
+  directory.mkdir()
+  _commit(directory, 'fast', 'swap', {
+      'static_accuracy': 0.95,
+      'dynamic_accuracy': 0.902,
+      'joint_accuracy': 0.8561,
+      'reference/copy-a/joint_accuracy': 0.01,
+      'reference/all_mean/joint_accuracy': 0.03,
+      'reference/real/static_accuracy': 0.99,
+      'reference/real/dynamic_accuracy': 0.98,
+      'reference/random_pair/static_accuracy': 0.1,
+  })  # fmt: skip
+  _commit(
+      directory, 'large', 'swap',
+      {'static_accuracy': 0.5, 'static_accuracy_std': 0.015,
+       'joint_accuracy': 0.123},
+      config={'data': {'name': 'sprites'}},
+      step=20,
+      wall_seconds=9000.0,
+      hardware={'platform': 'gpu', 'device_kind': 'NVIDIA H200',
+                'device_count': 8, 'cpu_count': 64, 'jax_version': '0'},
+  )  # fmt: skip
+  _commit(directory, 'fast', 'judge', {
+      'skin_accuracy': 1.0, 'action_accuracy': 0.985, 'loss': 3.0,
+      'reference/chance/skin_accuracy': 0.2,
+  })  # fmt: skip
+  _commit(directory, 'fast', 'reconstruction', {'mse': 0.00123456, 'psnr': 29})
+  return directory
+
+
+def test_results_become_rows_with_their_references_below(committed):
+  found = tables.read_results(committed)
+  assert tables.render(tables.TABLES['results'], found) == TABLE
+
+
+def test_unknown_reference_rows_come_last(tmp_path):
+  _commit(tmp_path, 'fast', 'swap', {
+      'reference/a/joint_accuracy': 0.1,
+      'reference/copy_b/joint_accuracy': 0.2,
+  })  # fmt: skip
+  text = tables.render(tables.TABLES['results'], tables.read_results(tmp_path))
+  rows = [line.split(' | ')[0] for line in text.splitlines()[3:]]
+  assert rows == ['| ↳ copy b', '| ↳ a']
+
+
+def test_pattern_lists_its_metrics_in_one_cell(committed):
+  found = tables.read_results(committed)
+  text = tables.render(tables.TABLES['judge'], found)
+  row = text.splitlines()[2]
+  assert row.endswith('| 1,500 | action 98.5, skin 100.0 |')
+
+
+def test_plain_numbers_are_not_per_cents(committed):
+  found = tables.read_results(committed)
+  text = tables.render(tables.TABLES['reconstruction'], found)
+  assert text.splitlines()[2].endswith('| 0.001235 | 29 |')
+
+
+def test_table_without_results_says_so_in_one_row(tmp_path):
+  text = tables.render(tables.TABLES['leakage'], tables.read_results(tmp_path))
+  assert text.splitlines()[2] == '| – | – | – | – | – | – | – |'
+
+
+def test_only_what_is_between_the_markers_changes(committed):
+  new = tables.update(EMPTY, tables.read_results(committed))
+  assert new == (
+      f'# T\n<!-- table:results -->\n{TABLE}<!-- /table -->\nend\n'
+  )
+  assert tables.update(new, tables.read_results(committed)) == new
+
+
+def test_two_tables_are_kept_apart(committed):
+  readme = EMPTY + EMPTY.replace('results', 'judge')
+  new = tables.update(readme, tables.read_results(committed))
+  head, tail = new.split('<!-- table:judge -->')
+  assert TABLE in head and 'action 98.5' in tail and 'old' not in new
+
+
+def _run(committed, readme, *flags) -> int:
+  return tables.main(
+      [*flags, '--readme', str(readme), '--results', str(committed)]
+  )
+
+
+def test_stale_readme_is_noticed_and_repaired(committed, tmp_path, capsys):
+  readme = tmp_path / 'README.md'
+  readme.write_text(EMPTY)
+  assert _run(committed, readme, '--check') == 1
+  assert 'out of date. Run: python -m seqdiff' in capsys.readouterr().err
+  assert readme.read_text() == EMPTY
+  assert _run(committed, readme) == 0
+  assert TABLE in readme.read_text()
+  assert _run(committed, readme, '--check') == 0
+  _commit(committed, 'fast', 'swap', {'static_accuracy': 0.96})
+  assert _run(committed, readme, '--check') == 1
+
+
+def test_unknown_table_lists_the_known():
+  readme = EMPTY.replace('results', 'leakages')
+  with pytest.raises(ValueError, match="Did you mean 'leakage'.*Known: judge"):
+    tables.update(readme, {})
+
+
+@pytest.mark.parametrize(
+    'readme',
+    [EMPTY.replace('<!-- /table -->', ''),
+     EMPTY.replace('<!-- /table -->', '') + EMPTY,
+     EMPTY + EMPTY.replace('<!-- /table -->', '')],
+)
+def test_open_marker_is_refused(readme):
+  with pytest.raises(ValueError, match=r'\[.results.*only [01] are closed'):
+    tables.update(readme, {})
+
+
+def test_file_named_after_another_protocol_is_refused(committed):
+  path = committed / 'fast' / 'swap.json'
+  path.rename(path.with_name('leakage.json'))
+  with pytest.raises(ValueError, match='rename it to swap.json'):
+    tables.read_results(committed)
+
+
+def test_readme_of_this_repository_is_in_sync(monkeypatch, capsys):
+  readme = ROOT / 'README.md'
+  if not readme.exists() or '<!-- table:' not in readme.read_text():
+    pytest.skip('README.md has no tables')
+  monkeypatch.chdir(ROOT)
+  assert tables.main(['--check']) == 0, capsys.readouterr().err
