@@ -22,6 +22,7 @@ from seqdiff.data import disk
 from seqdiff.data import synthetic
 from seqdiff.data import transforms
 from seqdiff.diffusion import edm
+from seqdiff.diffusion import samplers
 from seqdiff.methods import base
 from seqdiff.methods import diffsda
 from seqdiff.methods import judge as judge_lib
@@ -39,19 +40,28 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
   """The data set of `config.data`.
 
   Raises:
-    ValueError: unknown set or option, or data that is not there.
+    ValueError: unknown set or option, data that is not there, or without the
+      split `config.eval.split`.
   """
   options = {k: v for k, v in _plain(config.data).items()
              if k not in _LOADER_KEYS}
-  name = config.data.name
+  name = str(config.data.name)
   if name == 'puppets':
-    return _construct(
+    result = _construct(
         synthetic.puppets, options, 'data',
         num_frames=transforms.span(config.data.num_frames, config.data.stride))
-  if name not in builders.BUILDERS:
+  elif name not in builders.BUILDERS:
     raise errors.unknown_name(
         'data set', name, ('puppets', *builders.BUILDERS))
-  return disk.load(name, **options)
+  elif 'data_dir' not in options:
+    raise ValueError(
+        f'config.data has no data_dir; expected the folder that {name} was '
+        'prepared in by `python -m seqdiff.data.prepare`. Start from a config '
+        'file for this data set.')
+  else:
+    result = disk.load(name, **options)
+  _pick('split', config.eval.split, result.splits)
+  return result
 
 
 def method(config: ml_collections.ConfigDict) -> base.Method:
@@ -70,7 +80,7 @@ def judge(
   options = _plain(config.method)
   options.pop('name')
   return _construct(
-      judge_lib.Judge, options, 'method', factors=tuple(dataset.factors))
+      judge_lib.Judge, options, 'eval.judge', factors=tuple(dataset.factors))
 
 
 def judge_config(
@@ -87,13 +97,13 @@ def judge_config(
   optim, train = _plain(config.optim), _plain(config.train)
   data = _plain(config.data)
   data['batch_size'] = settings.pop('batch_size')
+  num_steps = settings.pop('num_steps')
   optim.update(
       learning_rate=settings.pop('learning_rate'), weight_decay=1e-4, b1=0.9,
-      b2=0.999, clip_norm=1.0, warmup_steps=50, schedule='cosine',
-      ema_decay=None)
-  num_steps = settings.pop('num_steps')
+      b2=0.999, clip_norm=1.0, warmup_steps=min(50, num_steps // 10),
+      schedule='cosine', ema_decay=None)
   train.update(num_steps=num_steps, log_every=100, save_every=num_steps,
-               keep_last=1)
+               keep_last=1, parallel='pmap', fsdp=False)
   return ml_collections.ConfigDict({
       'seed': number, 'data': data, 'optim': optim, 'train': train,
       'method': {'name': 'judge', **settings}})
@@ -122,6 +132,7 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
       'as_published': options.pop('as_published')}
   diffusion = {_paper_name(k): v for k, v in options.pop('diffusion').items()}
   sampler = {k: v for k, v in _plain(config.sampler).items() if k != 'x_T'}
+  _pick('sampler', sampler['name'], samplers.SOLVERS)
   channels = options.pop('image_channels')
   return _construct(
       diffsda.DiffSDA, options, 'method',

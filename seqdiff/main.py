@@ -9,13 +9,17 @@ protocols of `config.eval.protocols`. The other modes read its checkpoint.
 
 from collections.abc import Sequence
 import pathlib
+import re
+import runpy
 import sys
 
 from absl import app
 from absl import flags
 from absl import logging
 import jax
+import ml_collections
 from ml_collections import config_flags
+from ml_collections.config_flags import config_path
 
 from seqdiff import modes
 from seqdiff.core import errors
@@ -31,6 +35,9 @@ _PLATFORM = flags.DEFINE_enum(
     'platform', None, ['cpu', 'gpu', 'tpu'],
     'Fail unless JAX finds this platform; default: the best that it finds.')
 
+_NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
+              '--config=configs/quickstart.py.')
+
 
 def main(argv: Sequence[str]) -> None:
   """Runs one mode; a user's error ends in one paragraph and exit code 2."""
@@ -42,15 +49,13 @@ def main(argv: Sequence[str]) -> None:
     if _MODE.value not in modes.MODES:
       raise errors.unknown_name('mode', _MODE.value, modes.MODES)
     if _CONFIG.value is None:
-      raise ValueError(
-          'No --config was given; expected a config file. For a first run: '
-          '--config=configs/quickstart.py.')
+      raise ValueError(_NO_CONFIG)
     _require_platform(_PLATFORM.value)
     name = pathlib.Path(config_flags.get_config_filename(
         flags.FLAGS['config'])).stem
     workdir = pathlib.Path(_WORKDIR.value or f'runs/{name}')
     modes.MODES[_MODE.value](_CONFIG.value, workdir)
-  except ValueError as error:
+  except (ValueError, OSError) as error:
     logging.debug('Where it happened:', exc_info=True)  # With --verbosity=1.
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
@@ -63,7 +68,7 @@ def _require_platform(platform: str | None) -> None:
   jax.config.update('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
   try:
     jax.devices()
-  except RuntimeError as error:
+  except (RuntimeError, AssertionError) as error:  # Without its plugin, the 2nd.
     raise ValueError(
         f'--platform={platform} was given, but JAX finds no {platform} here. '
         f'Install its support (pip install -e ".[{platform}]") on a machine '
@@ -77,23 +82,48 @@ def run() -> None:
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-  """Parses flags; unknown config keys and wrong types are one paragraph."""
+  """Parses flags; a wrong one ends in one paragraph and exit code 2."""
+  keys = [arg.removeprefix('--config.').partition('=') for arg in argv
+          if arg.startswith('--config.')]
   try:
-    return flags.FLAGS(list(argv))
-  except (AttributeError, KeyError, TypeError, ValueError, FileNotFoundError,
-          flags.Error) as error:
-    print(f'error: {_explain(error)}', file=sys.stderr)
+    _check_keys(argv, [key for key, _, _ in keys])
+    # The parsers of ml_collections know no None, which means off.
+    rest = flags.FLAGS([arg for arg in argv if not (
+        arg.startswith('--config.') and arg.endswith('=None'))])
+    for key, _, value in keys:
+      if value == 'None':
+        config_path.set_value(key, _CONFIG.value, None)
+    return rest
+  except (ValueError, flags.Error) as error:
+    text = ' '.join(str(error).split()).removesuffix('.')
+    if isinstance(error, flags.Error):
+      text += ('. Expected --flag=value with the flags of `python -m '
+               'seqdiff.main --help`, and --config.<section>.<key>=<value> '
+               'with a value of the type that it has in the config file')
+    print(f'error: {text}.', file=sys.stderr)
     sys.exit(2)
 
 
-def _explain(error: Exception) -> str:
-  """What was wrong with the flags, in one paragraph."""
-  text = ' '.join(str(error).split()).strip('"\'')
-  if isinstance(error, FileNotFoundError):
-    return f'{text}. Expected a config file, such as configs/quickstart.py.'
-  return (f'{text} Expected flags of `python -m seqdiff.main --help`, and '
-          '--config.<section>.<key>=<value> for keys that the config file has, '
-          'with values of the same type.')
+def _check_keys(argv: Sequence[str], keys: Sequence[str]) -> None:
+  """Raises ValueError for a missing config file or a key it does not have."""
+  paths = re.findall('^--?config[=\n](.*)$', '\n'.join(argv), re.MULTILINE)
+  if not paths and keys:
+    raise ValueError(_NO_CONFIG)
+  if not paths:
+    return
+  path = paths[-1].partition(':')[0]
+  if not pathlib.Path(path).is_file():
+    raise errors.unknown_name(
+        'config file', path, [str(p) for p in pathlib.Path().glob(
+            'configs/[!_]*.py')])
+  config = runpy.run_path(path)['get_config'](*paths[-1].split(':', 1)[1:])
+  for key in keys:
+    section, name = config, 'config'
+    for part in key.split('.'):
+      known = section if isinstance(section, ml_collections.ConfigDict) else ()
+      if part not in known:
+        raise errors.unknown_name(f'key of {name}', part, known)
+      section, name = section[part], f'{name}.{part}'
 
 
 if __name__ == '__main__':

@@ -14,13 +14,16 @@ from seqdiff.evaluation import runner
 from seqdiff.figures import curves
 from seqdiff.figures import grids
 from seqdiff.figures import video
+from seqdiff.sampling import swap as swap_sampler
 
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Trains or continues, draws all figures, runs the protocols."""
+  # What is needed after training fails now.
   runner.check(config.eval.protocols)
-  dataset = build.dataset(config)
-  result = run.train(build.method(config), config, dataset, workdir)
+  dataset, method = build.dataset(config), build.method(config)
+  swap_sampler.make_swap(method, x_T=config.sampler.x_T)
+  result = run.train(method, config, dataset, workdir)
   if result.interrupted:
     print(f'Stopped after step {result.step}, which was saved; the same '
           'command continues.')
@@ -91,12 +94,15 @@ def _draw_swap(model: run.Model) -> None:
 
 
 def _clips(model: run.Model, count: int) -> np.ndarray:
-  """The first clips of the evaluation split, (count, T, H, W, C) uint8."""
+  """The first clips of the evaluation split, (count, T, H, W, C) uint8.
+
+  They are repeated if the split has fewer.
+  """
   config = model.config
   source = model.dataset.splits[config.eval.split]
   batch = next(loader.eval_batches(
       source, batch_size=count, num_frames=config.data.num_frames,
-      stride=config.data.stride, indices=np.arange(count)))
+      stride=config.data.stride, indices=np.arange(count) % len(source)))
   return jax.device_get(batch['x'])
 
 

@@ -8,6 +8,7 @@ Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1].
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -35,6 +36,8 @@ from seqdiff.training import loop
 from seqdiff.training import optim
 from seqdiff.training import parallel
 from seqdiff.training import writer
+
+_jit = functools.lru_cache(jax.jit)  # The same method again compiles nothing.
 
 
 def load(
@@ -114,12 +117,12 @@ def train(
       `training.loop.train` raises.
   """
   plain = to_plain(config)
-  writer.claim_workdir(workdir, plain)
   tx, _ = optim.make_optimizer(
       num_steps=config.train.num_steps,
       **{k: v for k, v in config.optim.items() if k != 'ema_decay'})
-  checkpointer = checkpoint.Checkpointer(
-      workdir / 'checkpoints', keep_last=config.train.keep_last)
+  driver = parallel.make_parallel(
+      config.train.parallel, fsdp=config.train.fsdp)
+  driver.check_batch_size(config.data.batch_size)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,
       batch_size=config.data.batch_size, num_frames=config.data.num_frames,
@@ -129,12 +132,15 @@ def train(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
       ema_decay=config.optim.ema_decay, config=plain)
+  jax.eval_shape(method.init, jax.random.key(0), first_batch(config, dataset))
+  # Only now: a config that cannot work must not own the directory.
+  writer.claim_workdir(workdir, plain)
+  checkpointer = checkpoint.Checkpointer(
+      workdir / 'checkpoints', keep_last=config.train.keep_last)
   try:
     return loop.train(
         method, tx, make_batches, plan=plan, checkpointer=checkpointer,
-        parallel=parallel.make_parallel(
-            config.train.parallel, fsdp=config.train.fsdp),
-        writer=writer.MetricWriter(workdir))
+        parallel=driver, writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
 
@@ -206,9 +212,8 @@ class Model:
   def encode(self, clips: np.ndarray) -> base.Factors:
     """Clips (B, T, H, W, C) -> factors: static (B, Ds), dynamic (B, T, Dd)."""
     batch = self._batch(clips)
-    encode = jax.jit(self.method.encode)
-    return jax.device_get(
-        encode(self.params, data_batch.to_float(batch['x']), batch['mask']))
+    return jax.device_get(_jit(self.method.encode)(
+        self.params, data_batch.to_float(batch['x']), batch['mask']))
 
   def decode(self, factors: base.Factors, *, seed: int = 0) -> np.ndarray:
     """Factors -> clips (B, T, H, W, C) uint8, from noise shared by frames."""
@@ -219,7 +224,7 @@ class Model:
         self._key(seed), np.arange(len(dynamic)), (1,) + shape[1:])
     noise = jnp.broadcast_to(noise, (len(dynamic),) + shape)
     return self._to_uint8(
-        jax.jit(self.method.decode)(self.params, factors, noise))
+        _jit(self.method.decode)(self.params, factors, noise))
 
   def reconstruct(
       self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
@@ -291,8 +296,13 @@ class Model:
           f'Clips of shape {clips.shape}; expected (B, T, '
           f'{", ".join(map(str, known))}), as the model was trained on. '
           'Resize or crop them, and add the axes that are missing.')
+    if not clips.size:
+      raise ValueError(
+          f'Clips of shape {clips.shape}; expected at least one clip of at '
+          'least one frame. Check how they were selected.')
     if clips.dtype != np.uint8:
-      if not np.all(np.isfinite(clips)) or np.abs(clips).max() > 1.0 + 1e-3:
+      # NaN compares as False.
+      if clips.dtype.kind != 'f' or not np.all(np.abs(clips) <= 1.0 + 1e-3):
         raise ValueError(
             f'Clips of type {clips.dtype} with values that are not finite or '
             'outside [-1, 1]; expected uint8, or float in [-1, 1]. Scale '

@@ -8,7 +8,9 @@ _CACHE = pathlib.Path(__file__).resolve().parents[1] / '.jax_cache'
 
 jax.config.update('jax_platforms', 'cpu')
 jax.config.update('jax_num_cpu_devices', 8)
-# Most of the time of a test is compilation; a second run finds it done.
+# Most of the time of a test is compilation. Without XLA's costly passes it is
+# several times shorter, and a second run finds it done.
+jax.config.update('jax_disable_most_optimizations', True)
 jax.config.update('jax_compilation_cache_dir', str(_CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

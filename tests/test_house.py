@@ -213,7 +213,7 @@ BAD = [
      'no method'),
     (floors, 'seqdiff/figures/a.py', 'from seqdiff.nets import x', 'no model'),
     (floors, 'seqdiff/nets/a.py', 'import third_party.lpips', 'published'),
-    (floors, 'seqdiff/run.py', 'import ml_collections', 'ConfigDict'),
+    (floors, 'seqdiff/methods/a.py', 'import ml_collections', 'ConfigDict'),
     (floors, 'seqdiff/data/main.py', 'import ml_collections', 'ConfigDict'),
     (floors, 'seqdiff/diffusion/a.py', 'from flax import linen', 'networks'),
     (floors, 'seqdiff/nets/a.py', 'from . import unet', 'absolute'),

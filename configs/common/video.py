@@ -40,6 +40,7 @@ def _method():
       unit_codes=False,  # Departure: True scales codes to unit size.
       static_kl=ml_collections.config_dict.placeholder(float),  # Departure.
       dynamic_kl=ml_collections.config_dict.placeholder(float),  # Departure.
+      cross_static=False,  # Departure: True.
       frames_per_step=ml_collections.config_dict.placeholder(int),  # Departure.
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
       remat=False,  # True: less memory, more time.

@@ -18,14 +18,15 @@ import numpy as np
 
 from seqdiff.data import batch
 
-# sRGB, distinct under anti-aliasing and from every background.
+# sRGB.
 COLOURS = {
-    'red': (214, 40, 40), 'orange': (255, 159, 28), 'green': (34, 160, 60),
-    'cyan': (40, 200, 230), 'blue': (40, 70, 210), 'magenta': (200, 60, 200),
+    'red': (240, 60, 60), 'green': (70, 210, 80), 'blue': (80, 130, 255),
+    'pink': (245, 130, 235),
 }
+# All darker than any colour of a figure, so that a pose is seen as light.
 BACKGROUNDS = {
-    'night': (16, 18, 32), 'stone': (112, 116, 124), 'snow': (240, 242, 245),
-    'sand': (150, 128, 88),
+    'night': (14, 16, 60), 'forest': (8, 60, 26), 'wine': (72, 10, 34),
+    'coal': (30, 30, 30),
 }
 HEADS = ('round', 'broad', 'tall')
 HEAD_COLOUR = (245, 200, 60)
@@ -77,7 +78,8 @@ def puppets(
         f'puppets: held_out={held_out}, expected a share between 0 and 1 '
         '(both excluded). Set config.data.held_out accordingly.')
   characters = np.random.default_rng([seed, 0]).permutation(np.prod(_CLASSES))
-  first = max(1, round(held_out * len(characters)))
+  first = round(held_out * len(characters))
+  first = min(max(first, 1), len(characters) - 1)  # Neither split is empty.
   split = lambda pool, n, k: PuppetSource(
       size=size, num_frames=num_frames, num_clips=n, characters=pool,
       seed=(seed, k))
@@ -111,7 +113,7 @@ class PuppetSource:
 
 
 def smooth_paths(
-    rng: np.random.Generator, num_frames: int, spacing: float = 3.5
+    rng: np.random.Generator, num_frames: int, spacing: float = 3.0
 ) -> np.ndarray:
   """Random angles that glide between uniform key poses.
 
@@ -160,7 +162,7 @@ def render(
   image = np.empty((len(angles), size, size, 3), np.float32)
   image[:] = list(BACKGROUNDS.values())[background]
   layers = (
-      (_capsule(u, v, (0.0, 0.0), (0.0, 0.62), 0.24), colours[body]),
+      (_capsule(u, v, (0.0, 0.0), (0.0, 0.62), 0.22), colours[body]),
       (_arm(u, v, -1.0, left), colours[limbs]),
       (_arm(u, v, 1.0, right), colours[limbs]),
       (_head(u, v - 1.12, HEADS[head]), HEAD_COLOUR),
@@ -182,10 +184,10 @@ def _capsule(u, v, start, end, radius):
 
 def _arm(u, v, side, angle):
   """An arm from the shoulder; `side` is -1 for the left of the picture."""
-  start = (side * 0.24, 0.6)
-  end = (start[0] + side * 0.54 * np.cos(angle),
-         start[1] + 0.54 * np.sin(angle))
-  return _capsule(u, v, start, end, 0.145)
+  start = (side * 0.26, 0.6)
+  end = (start[0] + side * 0.52 * np.cos(angle),
+         start[1] + 0.52 * np.sin(angle))
+  return _capsule(u, v, start, end, 0.18)
 
 
 def _head(u, v, shape):

@@ -17,7 +17,7 @@ class Context:
     method: the method.
     params: its parameters to evaluate.
     dataset: the data set.
-    workdir: the run directory; results and pair files go to `results/`.
+    workdir: the run directory; for `pairs.json` and `results/`.
     jury: judges, or None where no protocol needs them.
     split: the split to evaluate.
     num_frames: frames per clip.

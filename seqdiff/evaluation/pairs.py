@@ -37,6 +37,10 @@ def draw(
   Raises:
     ValueError: if pairs that differ in both kinds of factors are not found.
   """
+  if num_pairs < 1:
+    raise ValueError(
+        f'config.eval.num_pairs={num_pairs}; expected at least 1. Ask for '
+        'more, or leave swap out of config.eval.protocols.')
   source = dataset.splits[split]
   rng = np.random.default_rng([VERSION, seed])
   classes = {

@@ -76,6 +76,22 @@ def path_of(workdir: str | os.PathLike[str], protocol: str) -> pathlib.Path:
   return pathlib.Path(workdir) / 'results' / f'{protocol}.json'
 
 
+def check_owner(
+    workdir: str | os.PathLike[str], protocol: str, config: Mapping[str, Any]
+) -> None:
+  """Raises ValueError if another run has left its result of `protocol`."""
+  path = path_of(workdir, protocol)
+  if not path.exists():
+    return
+  theirs, ours = read(path).config_hash, config_hash(config)
+  if theirs != ours:
+    raise ValueError(
+        f'{path} holds the result of another run: its config hash is '
+        f'{theirs}, that of this run is {ours}. '
+        'Choose another workdir, or remove the file if it is not needed.'
+    )
+
+
 def write(workdir: str | os.PathLike[str], result: Result) -> pathlib.Path:
   """Writes `<workdir>/results/<protocol>.json`, whole or not at all.
 
@@ -93,15 +109,8 @@ def write(workdir: str | os.PathLike[str], result: Result) -> pathlib.Path:
       exists and is of another run.
   """
   _check_metrics(result.metrics)
+  check_owner(workdir, result.protocol, result.config)
   path = path_of(workdir, result.protocol)
-  if path.exists():
-    old = read(path)
-    if old.config_hash != result.config_hash:
-      raise ValueError(
-          f'{path} holds the result of another run: its config hash is '
-          f'{old.config_hash}, that of this run is {result.config_hash}. '
-          'Choose another workdir, or remove the file if it is not needed.'
-      )
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
   try:

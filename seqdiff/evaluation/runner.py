@@ -10,12 +10,14 @@ from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import judge
 from seqdiff.evaluation.protocols import leakage
 from seqdiff.evaluation.protocols import reconstruction
+from seqdiff.evaluation.protocols import solvers
 from seqdiff.evaluation.protocols import swap
 
 PROTOCOLS = {
     'judge': judge,
     'leakage': leakage,
     'reconstruction': reconstruction,
+    'solvers': solvers,
     'swap': swap,
 }
 
@@ -44,8 +46,14 @@ def run(
 
   Returns:
     The results by name.
+
+  Raises:
+    ValueError: for an unknown protocol, or if the directory holds results of
+      another run.
   """
   check(names)
+  for name in names:  # All of them, before hours are spent.
+    results.check_owner(ctx.workdir, name, config)
   found = {}
   for name in names:
     start = time.time()

@@ -60,7 +60,7 @@ class Table:
   columns: Sequence[Column]
 
 
-_RUN = ('config', 'data set', 'step', 'hardware', 'time')
+_RUN = ('config', 'data set', 'step', 'hardware')
 
 TABLES: Mapping[str, Table] = {
     'results': Table(
@@ -75,17 +75,27 @@ TABLES: Mapping[str, Table] = {
     'reconstruction': Table(
         'reconstruction',
         ('config', 'data set', 'step'),
-        (Column('MSE', 'mse', ''), Column('PSNR (dB)', 'psnr', '')),
+        (
+            Column('MSE', 'mse', ''),
+            Column('PSNR (dB)', 'psnr', ''),
+            Column('MSE, own x_T', 'encoded_x_T/mse', ''),
+        ),
     ),
     'leakage': Table(
         'leakage',
         ('config', 'data set', 'step'),
         (
-            Column('S→D', 'static_to_dynamic_accuracy'),
-            Column('D→S', 'dynamic_to_static_accuracy'),
-            Column('S→S', 'static_to_static_accuracy'),
-            Column('D→D', 'dynamic_to_dynamic_accuracy'),
+            Column('leakage', 'leakage'),
+            Column('S→D', 's_to_d/*'),
+            Column('D→S', 'd_to_s/*'),
+            Column('S→S', 's_to_s/*'),
+            Column('D→D', 'd_to_d/*'),
         ),
+    ),
+    'solvers': Table(
+        'solvers',
+        ('config', 'data set', 'step'),
+        (Column('MSE over that of Heun, NFE 63', '*/mse_ratio', ''),),
     ),
     'judge': Table(
         'judge',
@@ -188,9 +198,10 @@ def _cell(column: Column, metrics: Mapping[str, float]) -> str:
   """The number, with its spread if there is one, or the list of numbers."""
   if '*' not in column.metric:
     return _number(column, metrics, column.metric)
+  before, _, after = column.metric.partition('*')
+  short = lambda name: name.removeprefix(before).removesuffix(after).strip('_/')
   listed = [
-      f'{name.removesuffix("accuracy").rstrip("_/") or "all"} '
-      + _number(column, metrics, name)
+      f'{short(name) or "all"} ' + _number(column, metrics, name)
       for name in sorted(fnmatch.filter(metrics, column.metric))
       if not name.startswith('reference/')
   ]
@@ -230,20 +241,11 @@ def _hardware(result: results.Result) -> str:
   return f'{has["device_count"]} × {has["device_kind"]}'
 
 
-def _duration(seconds: float) -> str:
-  if seconds < 90:
-    return f'{seconds:.0f} s'
-  if seconds < 5400:
-    return f'{seconds / 60:.0f} min'
-  return f'{seconds / 3600:.1f} h'
-
-
 FACTS: Mapping[str, Callable[[str, results.Result], str]] = {
     'config': lambda name, result: f'[{name}](configs/{name}.py)',
     'data set': lambda name, result: str(result.config['data']['name']),
     'step': lambda name, result: f'{result.step:,}',
     'hardware': lambda name, result: _hardware(result),
-    'time': lambda name, result: _duration(result.wall_seconds),
 }
 
 

@@ -18,7 +18,9 @@ codes, one s for all frames and a small d, separates the factors.
 Departures, all off by default: `unit_codes` scales codes to unit size;
 `static_kl` and `dynamic_kl` make a code Gaussian, N(mu, sigma^2), at the price
 of KL(N(mu, sigma^2) | N(0, I)), so that what the other code tells for free is
-not told twice; `frames_per_step` decodes a random subset of the frames of a
+not told twice; with `cross_static` the static code of one half of a training clip
+conditions the other half, so that it gains nothing from what changes between
+them; `frames_per_step` decodes a random subset of the frames of a
 clip, an unbiased estimate of the loss. `nets` and `edm` name further ones.
 """
 
@@ -83,6 +85,8 @@ class DiffSDA:
     unit_codes: whether codes (or their means) have a mean square of 1.
     static_kl: None, or weight of the KL of the static code.
     dynamic_kl: None, or weight of the KL of the dynamic codes.
+    cross_static: whether halves of a clip exchange static codes in training;
+      clips then have an even number of frames.
     frames_per_step: None, or number of frames decoded per clip in training.
   """
 
@@ -93,6 +97,7 @@ class DiffSDA:
   unit_codes: bool = False
   static_kl: float | None = None
   dynamic_kl: float | None = None
+  cross_static: bool = False
   frames_per_step: int | None = None
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
@@ -116,7 +121,8 @@ class DiffSDA:
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss of each clip (B,), see `methods.base.Trainable`."""
     x, mask, index = batch['x'], batch['mask'], batch['index']
-    codes, penalty = self._codes(
+    encode = self._cross_codes if train and self.cross_static else self._codes
+    codes, penalty = encode(
         params['encoder'], x, mask, key=key, index=index, train=train)
     if train and self.frames_per_step is not None:
       frames = self._choose_frames(keys.named(key, 'frames'), index, mask)
@@ -195,6 +201,29 @@ class DiffSDA:
     if dynamic_kl is not None:
       penalty['dynamic_kl'] = shapes.masked_mean(dynamic_kl, mask)
     return base.Factors(static=static, dynamic=dynamic), penalty
+
+  def _cross_codes(self, params, x, mask, **kwargs):
+    """Codes of the halves of each clip, their static codes exchanged.
+
+    The static code of the result is one per frame, (B, T, Ds).
+    """
+    half, odd = divmod(x.shape[1], 2)
+    if odd:
+      raise ValueError(
+          f'method.cross_static with clips of {x.shape[1]} frames; expected an '
+          'even number. Set config.data.num_frames accordingly.')
+    halves = [self._codes(params, x[:, part], mask[:, part], **{
+        **kwargs, 'key': keys.named(kwargs['key'], name)})
+              for name, part in (('first', slice(half)),
+                                 ('second', slice(half, None)))]
+    (first, penalty), (second, other) = halves
+    per_frame = lambda s: s if s.ndim == 3 else jnp.repeat(
+        s[:, None], half, axis=1)
+    codes = base.Factors(
+        static=jnp.concatenate(
+            [per_frame(second.static), per_frame(first.static)], axis=1),
+        dynamic=jnp.concatenate([first.dynamic, second.dynamic], axis=1))
+    return codes, {k: (v + other[k]) / 2.0 for k, v in penalty.items()}
 
   def _limit(self, name, code, weight, key, index):
     """A code of limited size and, if `weight` is given, of limited information.

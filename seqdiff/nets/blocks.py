@@ -72,7 +72,7 @@ class GroupNorm(nn.Module):
     mean = by_group(x32.mean(axis=(1, 2)))
     centred = x32 - mean[:, None, None]
     variance = by_group(jnp.square(centred).mean(axis=(1, 2)))
-    a = jax.lax.rsqrt(variance + self.epsilon) * gamma
+    a = jax.lax.rsqrt(variance + self.epsilon) * gamma[None]
     b = jnp.broadcast_to(beta, a.shape)
     if scale is not None:
       a, b = a * scale, b * scale

@@ -55,7 +55,7 @@ class Recurrence(nn.Module):
     b_x = self.param('input_bias', bias, (width,))
     w_h = self.param('state_kernel', kernel, (self.hidden, width))
     b_h = self.param('state_bias', default, (width,))
-    projected = x @ w_x + (b_x + b_h)
+    projected = x @ w_x + (b_x + b_h)[None, None]
 
     def step(carry, inputs):
       c, h = carry

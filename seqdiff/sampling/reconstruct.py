@@ -1,6 +1,7 @@
 """Reconstruction: a clip decoded from its own factors."""
 
 from collections.abc import Callable
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from seqdiff.methods import base
 from seqdiff.sampling import noise
 
 
+@functools.lru_cache  # The same function again compiles nothing.
 def make_reconstruct(
     method: base.Method, *, x_T: str = 'fresh'
 ) -> Callable[[types.Params, types.Batch, types.Key], jax.Array]:

@@ -1,6 +1,7 @@
 """Conditional swap: the identity of one clip performs another's motion."""
 
 from collections.abc import Callable
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from seqdiff.methods import base
 from seqdiff.sampling import noise
 
 
+@functools.lru_cache  # The same function again compiles nothing.
 def make_swap(
     method: base.Method, *, x_T: str = 'dynamics_clip'
 ) -> Callable[..., jax.Array]:

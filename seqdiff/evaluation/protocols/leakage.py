@@ -11,7 +11,8 @@ Names: `s_to_s/<factor>` and `d_to_d/<factor>` (should be high, the codes are
 informative), `s_to_d/<factor>` and `d_to_s/<factor>` (leakage, should be at
 chance). A score is the best of its probes; `leakage` is the mean over the
 cross scores of (score - chance) / (1 - chance), in which chance is the share
-of the largest class (0 for R^2).
+of the largest class (0 for R^2). A factor that has one class only in these
+clips is left out.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from sklearn import model_selection
 from sklearn import neural_network
 from sklearn import pipeline
 from sklearn import preprocessing
+import threadpoolctl
 
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
@@ -38,13 +40,18 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts of the protocol.
 
   Raises:
-    ValueError: if the data set has no labelled factors.
+    ValueError: if the data set has no labelled factors, or for fewer clips
+      than folds.
   """
   if not ctx.dataset.factors:
     raise ValueError(
         f'Protocol leakage: {ctx.dataset.name} has no labelled factors; '
         'expected at least one. Leave it out of config.eval.protocols.')
   static, dynamic, labels = _codes(ctx)
+  if len(static) < _FOLDS:
+    raise ValueError(
+        f'Protocol leakage: {len(static)} clips; expected at least {_FOLDS}, '
+        'one for each fold. Raise config.eval.num_clips.')
   metrics, cross = {}, []
   for factor in ctx.dataset.factors:
     y = labels[factor.key]
@@ -52,13 +59,17 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
       chance = 0.0
     else:
       chance = float(np.bincount(y).max() / len(y))
-      metrics[f'reference/chance/{factor.name}'] = chance
+      if chance == 1.0:
+        continue
     for source in 's', 'd':
+      name = f'{source}_to_{factor.kind[0]}/{factor.name}'
       score = max(_scores(source, static, dynamic, y, factor))
-      metrics[f'{source}_to_{factor.kind[0]}/{factor.name}'] = score
+      metrics[name] = score
+      metrics[f'reference/chance/{name}'] = chance
       if source != factor.kind[0]:
         cross.append((score - chance) / (1.0 - chance))
-  metrics['leakage'] = float(np.mean(cross))
+  if cross:
+    metrics['leakage'] = float(np.mean(cross))
   return metrics, {'clips': len(static), 'folds': _FOLDS}
 
 
@@ -74,9 +85,9 @@ def _codes(ctx) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     factors = encode(ctx.params, batch)
     keep = batch['example_mask']
     part = {f.key: batch[f.key][keep] for f in ctx.dataset.factors}
-    static = np.asarray(factors.static)[keep]
+    static = np.asarray(factors.static, np.float64)[keep]
     part['static'] = static.reshape(len(static), -1)
-    part['dynamic'] = np.asarray(factors.dynamic)[keep]
+    part['dynamic'] = np.asarray(factors.dynamic, np.float64)[keep]
     parts.append(part)
   joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
   return joined.pop('static'), joined.pop('dynamic'), joined
@@ -85,13 +96,14 @@ def _codes(ctx) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
 def _scores(source, static, dynamic, y, factor) -> Iterator[float]:
   """Score of each probe that reads `factor` from the code `source`."""
   num_clips, num_frames, _ = dynamic.shape
-  groups = np.arange(num_clips)
+  groups = None
   if factor.num_classes is None:
     y = y.reshape(-1, y.shape[-1])
-    groups = np.repeat(groups, num_frames)
+    y = y[:, 0] if y.shape[1] == 1 else y  # As sklearn wants it.
+    groups = np.repeat(np.arange(num_clips), num_frames)
     inputs = [np.repeat(static, num_frames, axis=0) if source == 's'
               else dynamic.reshape(len(y), -1)]
-    probes = (linear_model.Ridge(1e-3),
+    probes = (linear_model.Ridge(),
               neural_network.MLPRegressor(
                   hidden_layer_sizes=(256,), max_iter=60, random_state=0))
     folds = model_selection.GroupKFold(_FOLDS)
@@ -105,7 +117,8 @@ def _scores(source, static, dynamic, y, factor) -> Iterator[float]:
   for x in inputs:
     for probe in probes:
       model = pipeline.make_pipeline(preprocessing.StandardScaler(), probe)
-      with warnings.catch_warnings():
+      # On matrices this small, threads would cost more than they do.
+      with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         # A probe is stopped early on purpose.
         warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
         scores = model_selection.cross_val_score(

@@ -31,15 +31,18 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
       'encoded_x_T/': reconstruct.make_reconstruct(ctx.method, x_T='encoded'),
   }
   sums, count, frames = {}, 0.0, []
-  for batch in loader.eval_batches(
-      source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
-      stride=ctx.stride, indices=indices):
+  streams = [
+      loader.eval_batches(
+          source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
+          stride=ctx.stride, indices=chosen)
+      for chosen in (indices, np.roll(indices, 1))]
+  for batch, other in zip(*streams):
     x = data_batch.to_float(jnp.asarray(batch['x']))
     mask = batch['mask'] & batch['example_mask'][:, None]
     frames.append(_sums(x, mask))
     guesses = {n: sample(ctx.params, batch, key) for n, sample in
                samplers.items()}
-    guesses['reference/random_pair/'] = jnp.roll(x, 1, axis=0)
+    guesses['reference/random_pair/'] = data_batch.to_float(other['x'])
     for name, guess in guesses.items():
       sums[name] = sums.get(name, 0.0) + _squared_error(guess, x, mask)
     count += float(mask.sum())
@@ -52,6 +55,23 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
     metrics[f'{name}mse'] = value
     metrics[f'{name}psnr'] = float(-10.0 * np.log10(max(value, 1e-12)))
   return metrics, {'clips': len(indices), 'frames': int(count)}
+
+
+def fresh_error(ctx: context.Context) -> tuple[float, dict[str, int]]:
+  """Mean squared error from fresh noise, in [0, 1] units, and the counts."""
+  source = ctx.dataset.splits[ctx.split]
+  indices = np.arange(min(ctx.num_clips, len(source)))
+  sample = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
+  key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
+  total = count = 0.0
+  for batch in loader.eval_batches(
+      source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
+      stride=ctx.stride, indices=indices):
+    x = data_batch.to_float(jnp.asarray(batch['x']))
+    mask = batch['mask'] & batch['example_mask'][:, None]
+    total += _squared_error(sample(ctx.params, batch, key), x, mask)
+    count += float(mask.sum())
+  return total / count, {'clips': len(indices), 'frames': int(count)}
 
 
 def _squared_error(guess, x, mask) -> float:

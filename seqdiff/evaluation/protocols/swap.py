@@ -48,7 +48,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
         'static and dynamic factors. Set config.eval.judge, or leave swap out '
         'of config.eval.protocols.')
   pairs = pair_lib.load_or_draw(
-      ctx.workdir / 'results' / 'pairs.json', ctx.dataset, ctx.split,
+      ctx.workdir / 'pairs.json', ctx.dataset, ctx.split,
       num_pairs=ctx.num_pairs, seed=ctx.pair_seed)
   swap = swap_sampler.make_swap(ctx.method, x_T=ctx.x_T)
   rebuild = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
@@ -108,10 +108,11 @@ def _batches(ctx, pairs) -> Iterator[tuple[types.Batch, ...]]:
 
 
 def _mean_frame(ctx) -> jax.Array:
-  """Mean over the frames of the first clips of the split, (H, W, C)."""
+  """Mean frame of the first clips of the split, (H, W, C)."""
   source = ctx.dataset.splits[ctx.split]
-  clips = np.stack([source[i]['x'] for i in range(min(256, len(source)))])
-  return jnp.mean(data_batch.to_float(jnp.asarray(clips)), axis=(0, 1))
+  frames = [data_batch.to_float(source[i]['x']).mean(axis=0)
+            for i in range(min(256, len(source)))]
+  return jnp.mean(jnp.stack(frames), axis=0)
 
 
 def _chance(dataset) -> dict[str, float]:

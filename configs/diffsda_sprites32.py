@@ -1,0 +1,47 @@
+"""DiffSDA on Sprites at 32x32, sized for a CPU.
+
+  python -m seqdiff.main --config=configs/diffsda_sprites32.py \\
+      --config.data.data_dir=<folder given to seqdiff.data.prepare>
+
+A first result is in configs/results/diffsda_sprites32; it has not been tuned.
+Departures from the paper as in configs/quickstart.py. The action is constant
+within a clip, so it is time-invariant and fits into a static code: both codes
+are small and pay for what they hold.
+"""
+
+import ml_collections
+
+from configs import quickstart
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The config."""
+  config = quickstart.get_config()
+  config.data = ml_collections.ConfigDict(dict(
+      name='sprites',
+      data_dir=ml_collections.config_dict.placeholder(str),
+      size=32,  # Pixels.
+      num_frames=8,
+      stride=1,
+      batch_size=16,
+      eval_batch_size=64,
+  ))
+  config.method.static_dim = 24
+  config.method.static_kl = 3e-4
+  config.method.dynamic_dim = 6
+  config.method.frames_per_step = 2
+  config.method.encoder.channels = 24
+  config.method.denoiser.multipliers = (1, 2, 2)
+
+  config.method.diffusion.p_mean_start = None
+  config.method.diffusion.p_mean_steps = 1
+  config.method.diffusion.p_mean = 0.5
+  config.method.diffusion.p_std = 1.4
+
+  config.optim.learning_rate = 1.5e-3
+  config.train.num_steps = 3000
+
+  config.eval.num_pairs = 256
+  config.eval.num_clips = 256
+  config.eval.judge.update(num_judges=3, num_steps=1200, max_shift=2)
+  return config

@@ -1,0 +1,284 @@
+"""Protocols give the numbers that follow from what a method does."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
+from seqdiff.evaluation import pairs as pair_lib
+from seqdiff.evaluation.protocols import judge
+from seqdiff.evaluation.protocols import leakage
+from seqdiff.evaluation.protocols import reconstruction
+from seqdiff.evaluation.protocols import swap
+from seqdiff.methods import base
+
+HEADLINE = ('static_accuracy', 'dynamic_accuracy', 'joint_accuracy')
+
+
+def _headline(metrics, row=''):
+  return [metrics[f'{row}{name}'] for name in HEADLINE]
+
+
+def _agreement(ctx, first, second):
+  """Per pair and frame: who, and act and pose, of two lists of clips agree."""
+  labels = ctx.dataset.splits['test'].arrays
+  same = lambda name: labels[name][first] == labels[name][second]
+  near = np.abs(labels['labels/pose'][first]
+                - labels['labels/pose'][second])[..., 0] < 0.25
+  return same('labels/who')[:, None] & (near | True), (
+      same('labels/act')[:, None] & near)
+
+
+class TestSwap:
+
+  def test_right_method_is_right(self, toy, tmp_path):
+    metrics, counts = swap.run(toy.make_context(tmp_path))
+    assert _headline(metrics) == [1.0, 1.0, 1.0]
+    for name in 'static/who', 'dynamic/act', 'dynamic/pose':
+      assert metrics[f'{name}_accuracy'] == 1.0
+    assert metrics['complement/static_accuracy'] == 0.0
+    assert metrics['complement/dynamic_accuracy'] == 0.0
+    assert counts == {'pairs': 12, 'frames': 48, 'judges': 1}
+
+  def test_method_that_copies_a_is_exposed(self, toy, tmp_path):
+    dataset = toy.make_dataset(factors=(toy.WHO, toy.POSE))
+    ctx = toy.make_context(tmp_path, dataset, method=toy.Codes('copy_a'))
+    metrics, _ = swap.run(ctx)
+    pairs = pair_lib.draw(dataset, 'test', num_pairs=12, seed=0)
+    pose = dataset.splits['test'].arrays['labels/pose']
+    near = np.abs(pose[pairs.a] - pose[pairs.b]) < 0.25
+    chance = near.mean()
+    assert 0.05 < chance < 0.5
+    assert _headline(metrics) == pytest.approx([1.0, chance, chance])
+    assert metrics['complement/dynamic_accuracy'] == 1.0
+    assert _headline(metrics, 'reference/copy_a/') == _headline(metrics)
+
+  @pytest.mark.parametrize('kind, expected, complement', [
+      ('copy_a', [1.0, 0.0, 0.0], [0.0, 1.0]),
+      ('copy_b', [0.0, 1.0, 0.0], [1.0, 0.0])])
+  def test_method_that_copies_has_no_joint_accuracy(
+      self, toy, tmp_path, kind, expected, complement):
+    metrics, _ = swap.run(toy.make_context(tmp_path, method=toy.Codes(kind)))
+    assert _headline(metrics) == expected
+    assert [metrics['complement/static_accuracy'],
+            metrics['complement/dynamic_accuracy']] == complement
+    assert _headline(metrics, f'reference/{kind}/') == expected
+
+  def test_reference_rows(self, toy, tmp_path):
+    ctx = toy.make_context(tmp_path, method=toy.Codes(noise=0.3))
+    metrics, _ = swap.run(ctx)
+    assert _headline(metrics, 'reference/real/') == [1.0, 1.0, 1.0]
+    assert metrics['reference/copy_a/joint_accuracy'] == 0.0
+    assert metrics['reference/copy_b/joint_accuracy'] == 0.0
+    # The pose is lost in a reconstruction, who it is is not.
+    own = _headline(metrics, 'reference/self_reconstruction/')
+    assert own[0] == 1.0 and 0.2 < own[1] < 0.9 and own[2] == own[1]
+    pairs = pair_lib.draw(ctx.dataset, 'test', num_pairs=12, seed=0)
+    third = np.roll(pairs.a, 6)
+    static, dynamic = (
+        _agreement(ctx, third, pairs.a)[0], _agreement(ctx, third, pairs.b)[1])
+    assert _headline(metrics, 'reference/random_pair/') == pytest.approx(
+        [static.mean(), dynamic.mean(), (static & dynamic).mean()])
+    # The mean of who is a class like any other.
+    x = ctx.dataset.splits['test'].arrays['x']
+    who = np.round(x[..., 0, 0, 0].mean() / 60)
+    labels = ctx.dataset.splits['test'].arrays['labels/who'][pairs.a]
+    assert metrics['reference/constant/static_accuracy'] == pytest.approx(
+        np.mean(labels == who))
+    assert metrics['reference/chance/static_accuracy'] == 0.25
+    assert 'reference/chance/dynamic_accuracy' not in metrics
+
+  def test_chance_of_dynamic_classes(self, toy, tmp_path):
+    dataset = toy.make_dataset(factors=(toy.WHO, toy.ACT))
+    metrics, _ = swap.run(toy.make_context(tmp_path, dataset))
+    assert metrics['reference/chance/dynamic_accuracy'] == pytest.approx(1 / 3)
+
+  @pytest.mark.parametrize('batch_size', [1, 5, 12])
+  def test_batch_size_and_padding_change_nothing(
+      self, toy, tmp_path, batch_size):
+    method = toy.Codes(noise=0.3)
+    run = lambda size: swap.run(toy.make_context(
+        tmp_path / str(size), method=method, x_T='fresh', batch_size=size))[0]
+    metrics = run(batch_size)
+    assert 0.2 < metrics['dynamic_accuracy'] < 0.9  # Noise and frames matter.
+    assert metrics == pytest.approx(run(4))
+
+  def test_seed_of_the_noise_counts(self, toy, tmp_path):
+    run = lambda seed: swap.run(toy.make_context(
+        tmp_path, method=toy.Codes(noise=0.3), x_T='fresh', seed=seed))[0]
+    assert run(0) == run(0)
+    assert run(0) != run(1)
+
+  def test_judges_that_disagree_show_as_spread(self, toy, tmp_path):
+    metrics, counts = swap.run(toy.make_context(tmp_path, judges=(0.0, 1.0)))
+    assert counts['judges'] == 2
+    assert metrics['static_accuracy'] == pytest.approx(0.5)
+    assert metrics['static_accuracy_std'] == pytest.approx(0.5**0.5)
+
+  def test_pairs_lie_in_the_results(self, toy, tmp_path):
+    swap.run(toy.make_context(tmp_path))
+    assert (tmp_path / 'pairs.json').is_file()
+    with pytest.raises(ValueError, match='pairs.json holds pairs for'):
+      swap.run(toy.make_context(tmp_path, pair_seed=1))
+
+  def test_needs_a_judge_and_both_kinds_of_factors(self, toy, tmp_path):
+    for ctx in (
+        toy.make_context(tmp_path, jury=None),
+        toy.make_context(tmp_path, toy.make_dataset(factors=(toy.WHO,)))):
+      with pytest.raises(ValueError, match='swap on coded: expected a judge.*'
+                         'config.eval.protocols'):
+        swap.run(ctx)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+  """Decodes 0.2 from fresh noise, and the clip itself from its own x_T."""
+
+  def encode(self, params, x, mask):
+    del params, mask
+    return base.Factors(static=x[:, 0, 0, 0], dynamic=x[:, :, 0, 0])
+
+  def decode(self, params, factors, x_init):
+    del params, factors
+    return jnp.where(x_init > 50.0, x_init - 100.0, 0.2)
+
+  def invert(self, params, factors, x):
+    del params, factors
+    return x + 100.0
+
+
+def _plain_dataset(values, mask):
+  """Clips of one white, grey or black pixel per frame."""
+  x = np.asarray(values, np.uint8)[..., None, None, None]
+  arrays = {'x': x, 'mask': np.asarray(mask, bool)}
+  return data_batch.Dataset('plain', {'test': loader.ArraySource(arrays)})
+
+
+class TestReconstruction:
+
+  def _run(self, toy, tmp_path, **kw):
+    # In [-1, 1]: (-1, 1), (1, 1), (1, masked).
+    dataset = _plain_dataset(
+        [[0, 255], [255, 255], [255, 0]], [[1, 1], [1, 1], [1, 0]])
+    return reconstruction.run(toy.make_context(
+        tmp_path, dataset, method=Constant(), num_frames=2, **kw))
+
+  def test_by_hand(self, toy, tmp_path):
+    metrics, counts = self._run(toy, tmp_path)
+    # ((0.2 - 1) / 2)^2 = 0.16 four times, ((0.2 + 1) / 2)^2 = 0.36 once.
+    assert metrics['mse'] == pytest.approx(0.2)
+    assert metrics['psnr'] == pytest.approx(6.9897, abs=1e-4)  # 10 log10 5.
+    assert metrics['encoded_x_T/mse'] < 1e-10
+    assert metrics['encoded_x_T/psnr'] > 100.0
+    # Clips 3, 1, 2 instead of 1, 2, 3: errors (1, 1), (1, 0), (0, masked).
+    assert metrics['reference/random_pair/mse'] == pytest.approx(0.6)
+    # Mean of -1, 1, 1, 1, 1 is 0.6, variance 0.64; a quarter in [0, 1] units.
+    assert metrics['reference/constant/mse'] == pytest.approx(0.16)
+    assert counts == {'clips': 3, 'frames': 5}
+
+  @pytest.mark.parametrize('batch_size', [1, 2, 3])
+  def test_batch_size_and_padding_change_nothing(
+      self, toy, tmp_path, batch_size):
+    expected = self._run(toy, tmp_path)[0]
+    found = self._run(toy, tmp_path, batch_size=batch_size)[0]
+    assert found == pytest.approx(expected)
+
+  def test_number_of_clips_is_limited(self, toy, tmp_path):
+    metrics, counts = self._run(toy, tmp_path, num_clips=1)
+    assert counts == {'clips': 1, 'frames': 2}
+    assert metrics['mse'] == pytest.approx((0.16 + 0.36) / 2)
+
+
+@pytest.mark.filterwarnings('error')
+class TestLeakage:
+
+  def _run(self, toy, tmp_path, kind, **kw):
+    dataset = toy.make_dataset(80, 2)
+    return leakage.run(toy.make_context(
+        tmp_path, dataset, method=toy.Codes(kind), num_frames=2, **kw))
+
+  def test_codes_that_hold_their_own_factors_do_not_leak(self, toy, tmp_path):
+    metrics, counts = self._run(toy, tmp_path, 'right')
+    assert metrics['s_to_s/who'] == 1.0
+    assert metrics['d_to_d/act'] == 1.0
+    assert metrics['d_to_d/pose'] > 0.99
+    # Best of several probes on 80 clips: chance and about three deviations.
+    assert metrics['reference/chance/who'] < 0.4
+    assert metrics['d_to_s/who'] < metrics['reference/chance/who'] + 0.1
+    assert metrics['s_to_d/act'] < metrics['reference/chance/act'] + 0.1
+    assert metrics['s_to_d/pose'] < 0.1
+    assert abs(metrics['leakage']) < 0.15
+    assert counts == {'clips': 80, 'folds': 5}
+
+  def test_dynamic_code_that_holds_all_leaks_all(self, toy, tmp_path):
+    metrics, _ = self._run(toy, tmp_path, 'copy_b')
+    assert metrics['d_to_s/who'] > 0.8  # Beside 20 numbers of noise.
+
+  def test_score_is_the_best_probe_relative_to_chance(
+      self, toy, tmp_path, monkeypatch):
+    scores = {('s', 'act'): [0.1, 0.6], ('s', 'pose'): [0.3, 0.2]}
+    monkeypatch.setattr(
+        leakage, '_scores', lambda source, static, dynamic, y, factor:
+        scores.get((source, factor.name), [1.0]))
+    metrics, _ = self._run(toy, tmp_path, 'right')
+    who = np.bincount(
+        toy.make_dataset(80, 2).splits['test'].arrays['labels/act'])
+    chance = who.max() / 80
+    assert metrics['reference/chance/act'] == chance
+    assert metrics['s_to_d/act'] == 0.6
+    cross = [(0.6 - chance) / (1 - chance), 0.3, 1.0]  # s->d twice, d->s.
+    assert metrics['leakage'] == pytest.approx(np.mean(cross))
+
+  def test_codes_are_those_of_the_clips_in_any_batch(self, toy, tmp_path):
+    ctx = lambda size: toy.make_context(
+        tmp_path, num_clips=10, batch_size=size)
+    static, dynamic, labels = leakage._codes(ctx(4))
+    arrays = ctx(4).dataset.splits['test'].arrays
+    for found in (static, dynamic, *labels.values()):
+      assert len(found) == 10
+    expected = data_batch.to_float(arrays['x'][:10, 0, 0, 0, :1])
+    np.testing.assert_allclose(static, expected, atol=1e-6)
+    np.testing.assert_array_equal(labels['labels/who'], arrays['labels/who'][:10])
+    for a, b in zip(leakage._codes(ctx(1))[:2], (static, dynamic)):
+      np.testing.assert_allclose(a, b, atol=1e-6)
+
+  def test_factor_of_one_class_is_left_out(self, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(leakage, '_scores', lambda *_: [0.5])
+    dataset = toy.make_dataset(10)
+    dataset.splits['test'].arrays['labels/who'][:] = 2
+    metrics, _ = leakage.run(toy.make_context(tmp_path, dataset))
+    assert not [name for name in metrics if 'who' in name]
+    assert np.isfinite(metrics['leakage'])
+
+  @pytest.mark.parametrize('change, message', [
+      ({'num_clips': 4}, 'leakage: 4 clips; expected at least 5.*num_clips'),
+      ({'dataset': _plain_dataset([[0]] * 9, [[1]] * 9), 'jury': None,
+        'num_frames': 1}, 'leakage: plain has no labelled factors'),
+  ])
+  def test_what_cannot_be_probed_is_an_error(
+      self, toy, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+      leakage.run(toy.make_context(tmp_path, **change))
+
+
+class TestJudge:
+
+  def test_accuracy_on_real_clips(self, toy, tmp_path):
+    dataset = toy.make_dataset(11)
+    labels = dataset.splits['test'].arrays['labels/who']
+    labels[:3] = (labels[:3] + 1) % 4  # Three wrong labels.
+    metrics, counts = judge.run(toy.make_context(tmp_path, dataset))
+    assert metrics['who_accuracy'] == pytest.approx(8 / 11)
+    assert metrics['act_accuracy'] == metrics['pose_accuracy'] == 1.0
+    assert metrics['reference/chance/who_accuracy'] == pytest.approx(
+        np.bincount(labels).max() / 11)
+    assert 'reference/chance/pose_accuracy' not in metrics
+    assert counts == {'clips': 11, 'frames': 44, 'judges': 1}
+
+  def test_several_judges_have_a_spread(self, toy, tmp_path):
+    metrics, _ = judge.run(toy.make_context(tmp_path, judges=(0.0, 1.0)))
+    assert metrics['act_accuracy'] == pytest.approx(0.5)
+    assert metrics['act_accuracy_std'] == pytest.approx(0.5**0.5)

@@ -1,0 +1,130 @@
+"""Tests of `nets.decoders`, and of the size of the published nets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqdiff.nets import decoders
+from seqdiff.nets import encoders
+from seqdiff.nets import unet
+
+STATIC, DYNAMIC = 5, 3
+
+
+@pytest.fixture(scope='module')
+def tiny():
+  """A denoiser with random parameters, and arguments for it."""
+  rng = np.random.default_rng(0)
+  draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  net = decoders.VideoDenoiser(unet.UNet(
+      3, 8, multipliers=(1,), num_blocks=0, attention_levels=(), groups=4))
+  arguments = {
+      'x': draw(2, 3, 4, 4, 3), 'c_noise': draw(2, 3),
+      'static': draw(2, STATIC), 'dynamic': draw(2, 3, DYNAMIC)}
+  shapes = jax.eval_shape(
+      lambda key: net.init(key, **arguments), jax.random.key(0))
+  variables = jax.tree.map(lambda a: 0.3 * draw(*a.shape), shapes)
+  apply = jax.jit(lambda v, arguments: net.apply(v, **arguments))
+  return apply, variables, arguments
+
+
+def _changes(apply, variables, arguments, **other):
+  """(B, T) bool: which frames change with another argument."""
+  a, b = apply(variables, arguments), apply(variables, {**arguments, **other})
+  return np.abs(a - b).max(axis=(2, 3, 4)) > 1e-4
+
+
+def test_dynamic_codes_stand_before_the_static_code(tiny):
+  apply, variables, arguments = tiny
+  kernel = variables['params']['factor_embedding']['kernel']
+  assert kernel.shape[0] == DYNAMIC + STATIC
+  for rows, blind, seen in (
+      (slice(0, DYNAMIC), 'dynamic', 'static'),
+      (slice(DYNAMIC, None), 'static', 'dynamic')):
+    cut = jax.tree.map(np.array, variables)
+    cut['params']['factor_embedding']['kernel'][rows] = 0.0
+    other = lambda name: {name: arguments[name] + 1.0}
+    assert _changes(apply, variables, arguments, **other(blind)).all()
+    assert not _changes(apply, cut, arguments, **other(blind)).any()
+    assert _changes(apply, cut, arguments, **other(seen)).all()
+
+
+@pytest.mark.parametrize('name', ['x', 'c_noise', 'dynamic'])
+def test_a_frame_depends_on_its_own_arguments_only(tiny, name):
+  apply, variables, arguments = tiny
+  other = arguments[name].copy()
+  other[1, 2] += 1.0
+  changed = _changes(apply, variables, arguments, **{name: other})
+  np.testing.assert_array_equal(changed, [[0, 0, 0], [0, 0, 1]])
+
+
+def test_static_code_is_for_all_frames_of_its_clip(tiny):
+  apply, variables, arguments = tiny
+  other = arguments['static'].copy()
+  other[1] += 1.0
+  changed = _changes(apply, variables, arguments, static=other)
+  np.testing.assert_array_equal(changed, [[0, 0, 0], [1, 1, 1]])
+
+
+def test_static_code_per_frame_that_is_the_same_is_the_shared_one(tiny):
+  apply, variables, arguments = tiny
+  per_frame = np.repeat(arguments['static'][:, None], 3, axis=1)
+  assert not _changes(apply, variables, arguments, static=per_frame).any()
+  per_frame[0, 1] += 1.0
+  changed = _changes(apply, variables, arguments, static=per_frame)
+  np.testing.assert_array_equal(changed, [[0, 1, 0], [0, 0, 0]])
+
+
+def test_noise_level_is_the_first_modulation_and_the_codes_the_second(tiny):
+  apply, variables, arguments = tiny
+  for number, name in ((1, 'c_noise'), (2, 'static')):
+    cut = jax.tree.map(np.array, variables)
+    for block in cut['params']['backbone'].values():
+      if f'modulation_{number}' in block:
+        block[f'modulation_{number}']['kernel'][:] = 0.0
+    other = {name: arguments[name] + 1.0}
+    assert _changes(apply, variables, arguments, **other).all()
+    assert not _changes(apply, cut, arguments, **other).any()
+
+
+# Parameters of the released nets by their layer shapes: denoiser, U-Net of the
+# encoder, recurrences, heads, and all in millions (DiffSDA, Tables 6-7 and
+# released code).
+PUBLISHED = {
+    'mug': (dict(channels=64, hidden=128, static=256, dynamic=64), 3,
+            (13_657_219, 8_227_009, 4_376_832, 74_048), 26.34),
+    'taichi': (dict(channels=64, hidden=1024, static=512, dynamic=64), 3,
+               (13_722_755, 8_227_009, 45_107_200, 1_114_688), 68.17),
+    'voxceleb': (dict(channels=192, hidden=1024, static=512, dynamic=12), 4,
+                 (122_306_308, 73_883_905, 19_941_376, 1_061_388), 217.19),
+    'celebv-hq': (dict(channels=192, hidden=1024, static=1024, dynamic=16), 4,
+                  (122_702_596, 73_883_905, 19_941_376, 2_114_576), 218.64),
+}
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_nets_have_their_number_of_parameters(name):
+  size, image_channels, expected, millions = PUBLISHED[name]
+  pixels = 64 if image_channels == 3 else 32
+  encoder = encoders.VideoEncoder(
+      unet.UNet(1, size['channels']),
+      encoders.SequenceHead(size['static'], size['dynamic'], size['hidden']))
+  denoiser = decoders.VideoDenoiser(
+      unet.UNet(image_channels, size['channels']))
+
+  def init(key, x, frames):
+    codes, params = encoder.init_with_output(key, x, frames)
+    return params['params'], denoiser.init(key, x, frames, *codes)['params']
+
+  encoder, denoiser = jax.eval_shape(
+      init, jax.random.key(0),
+      jnp.zeros((1, 2, pixels, pixels, image_channels)), jnp.zeros((1, 2)))
+  count = lambda *trees: sum(a.size for a in jax.tree.leaves(trees))
+  head = encoder['head']
+  counts = (count(denoiser), count(encoder['backbone']),
+            count(head['lstm'], head['rnn']),
+            count(head['static_head'], head['dynamic_head']))
+  assert counts == expected
+  assert count(encoder, denoiser) == sum(expected)
+  assert round(sum(expected) / 1e6, 2) == millions

@@ -1,0 +1,172 @@
+"""Tests of `nets.encoders` and of the frame encoder that they may use."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqdiff.nets import convnet
+from seqdiff.nets import encoders
+
+AGGREGATORS = encoders.AGGREGATORS
+
+
+def _head(**kwargs):
+  return encoders.SequenceHead(
+      **{**dict(static_dim=4, dynamic_dim=3, hidden=5), **kwargs})
+
+
+def _features(batch=2, frames=4, size=6):
+  return np.random.default_rng(1).normal(
+      size=(batch, frames, size)).astype(np.float32)
+
+
+def _ones(x):
+  return np.ones(x.shape[:2], bool)
+
+
+def _random(net, x):
+  rng = np.random.default_rng(0)
+  shapes = jax.eval_shape(net.init, jax.random.key(0), x, _ones(x))
+  return jax.tree.map(
+      lambda a: rng.normal(size=a.shape).astype(np.float32), shapes)
+
+
+def _run(net, x, mask=None):
+  mask = _ones(x) if mask is None else mask
+  static, dynamic = jax.jit(net.apply)(_random(net, x), x, mask)
+  return np.asarray(static), np.asarray(dynamic)
+
+
+def _influence(head):
+  """(T, T): how much the dynamic code of frame i changes with frame j."""
+  x = _features(batch=1)
+  variables = _random(head, x)
+  jacobian = jax.jit(jax.jacrev(
+      lambda x: head.apply(variables, x, _ones(x))[1]))(x)
+  return np.abs(jacobian).sum(axis=(0, 2, 3, 5))
+
+
+def test_causal_dynamic_codes_do_not_see_the_future():
+  seen = _influence(_head(causal=True))
+  np.testing.assert_array_equal(seen[np.triu_indices(4, 1)], np.zeros(6))
+  assert seen[np.tril_indices(4)].min() > 0
+
+
+def test_dynamic_codes_of_the_released_code_see_the_future():
+  assert _influence(_head()).min() > 0
+
+
+def test_pooling_dynamic_codes_see_their_own_frame_only():
+  seen = _influence(_head(aggregator='pool'))
+  np.testing.assert_array_equal(seen[~np.eye(4, dtype=bool)], np.zeros(12))
+  assert np.diag(seen).min() > 0
+
+
+def test_pooled_static_code_is_blind_to_the_order_of_frames():
+  head, x, order = _head(aggregator='pool'), _features(), [2, 0, 3, 1]
+  static, dynamic = _run(head, x)
+  static_2, dynamic_2 = _run(head, x[:, order])
+  np.testing.assert_allclose(static_2, static, atol=1e-5)
+  np.testing.assert_allclose(dynamic_2, dynamic[:, order], atol=1e-5)
+
+
+def test_recurrent_static_code_knows_the_order_of_frames():
+  static, _ = _run(_head(), _features())
+  static_2, _ = _run(_head(), _features()[:, [2, 0, 3, 1]])
+  assert np.abs(static_2 - static).max() > 0.01
+
+
+@pytest.mark.parametrize('kwargs', [
+    dict(), dict(causal=True), dict(aggregator='pool'),
+    dict(feature_norm=True)])
+def test_padded_frames_have_no_influence_and_get_no_gradient(kwargs):
+  head, x = _head(**kwargs), _features()
+  mask = np.arange(4)[None] < np.array([[2], [4]])
+  static, dynamic = _run(head, x, mask)
+  short, short_dynamic = _run(head, x[:1, :2])
+  np.testing.assert_allclose(static[0], short[0], atol=1e-5)
+  np.testing.assert_allclose(dynamic[0, :2], short_dynamic[0], atol=1e-5)
+  variables = _random(head, x)
+
+  def total(x):
+    static, dynamic = head.apply(variables, x, mask)
+    return jnp.sum(static**3) + jnp.sum(dynamic[0, :2] ** 3) + jnp.sum(
+        dynamic[1] ** 3)
+
+  grad = np.asarray(jax.jit(jax.grad(total))(x))
+  np.testing.assert_array_equal(grad[0, 2:], np.zeros((2, 6)))
+  assert np.abs(grad[mask]).max(axis=-1).min() > 0
+
+
+def test_clip_without_real_frames_gives_finite_codes():
+  for aggregator in AGGREGATORS:
+    codes = _run(_head(aggregator=aggregator), _features(), np.zeros((2, 4)))
+    assert all(np.isfinite(code).all() for code in codes)
+
+
+@pytest.mark.parametrize('aggregator', AGGREGATORS)
+def test_feature_norm_forgets_the_scale_of_the_features(aggregator):
+  x = _features()
+  scaled = 3.0 + 50.0 * x
+  for norm, forgets in ((True, True), (False, False)):
+    head = _head(aggregator=aggregator, feature_norm=norm)
+    for a, b in zip(_run(head, x), _run(head, scaled)):
+      assert (np.abs(a - b).max() < 1e-3) == forgets
+
+
+@pytest.mark.parametrize('aggregator', AGGREGATORS)
+def test_static_code_is_one_per_clip_unless_not_shared(aggregator):
+  static, _ = _run(_head(aggregator=aggregator), _features())
+  assert static.shape == (2, 4)
+  static, _ = _run(
+      _head(aggregator=aggregator, shared_static=False), _features())
+  assert static.shape == (2, 4, 4)
+  assert np.abs(np.diff(static, axis=1)).min(axis=1).max() > 1e-3
+
+
+def test_parts_of_the_recurrent_heads():
+  x = _features()
+  parts = lambda **kwargs: {
+      name: {leaf.shape for leaf in jax.tree.leaves(part)}
+      for name, part in _random(_head(**kwargs), x)['params'].items()}
+  published = parts()
+  assert set(published) == {'lstm', 'rnn', 'static_head', 'dynamic_head'}
+  assert published['static_head'] == {(10, 4), (4,)}  # Both directions.
+  assert published['rnn'] == {(10, 5), (5, 5), (5,)}  # One gate.
+  causal = parts(causal=True)
+  assert set(causal) == {
+      'lstm', 'dynamic_lstm', 'static_head', 'dynamic_head'}
+  assert causal['static_head'] == {(5, 4), (4,)}
+  assert causal['dynamic_lstm'] == {(5, 20), (20,)}
+
+
+def test_unknown_aggregator_lists_the_known_ones():
+  x = _features()
+  with pytest.raises(ValueError, match="aggregator 'mean'.*Known: lstm, pool"):
+    _head(aggregator='mean').init(jax.random.key(0), x, _ones(x))
+
+
+def test_video_encoder_keeps_clips_and_frames_apart():
+  x = np.random.default_rng(2).normal(size=(2, 3, 8, 8, 3)).astype(np.float32)
+  net = encoders.VideoEncoder(
+      convnet.FrameEncoder(6, channels=4), _head(aggregator='pool'))
+  variables = _random(net, x)
+
+  def of_one_frame(x):
+    return jnp.sum(net.apply(variables, x, _ones(x))[1][1, 0] ** 2)
+
+  grad = np.array(jax.jit(jax.grad(of_one_frame))(x))
+  assert np.abs(grad[1, 0]).max() > 0
+  grad[1, 0] = 0.0
+  np.testing.assert_array_equal(grad, np.zeros(x.shape))
+
+
+@pytest.mark.parametrize('size, convolutions', [(4, 0), (8, 1), (32, 3)])
+def test_frame_encoder_halves_until_four_pixels(size, convolutions):
+  net = convnet.FrameEncoder(6, channels=4)
+  x = np.zeros((1, size, size, 3))
+  params = jax.eval_shape(net.init, jax.random.key(0), x)['params']
+  assert sum('conv' in name for name in params) == convolutions
+  channels = 4 * 2 ** (convolutions - 1) if convolutions else 3
+  assert params['features']['kernel'].shape == (16 * channels, 6)

@@ -1,0 +1,243 @@
+"""Each value of a config reaches its place; what does not fit is named."""
+
+import inspect
+
+import jax.numpy as jnp
+import ml_collections
+import pytest
+
+from configs import quickstart
+from configs.common import video
+from seqdiff import build
+from seqdiff.data import disk
+from seqdiff.diffusion import edm
+from seqdiff.methods import judge as judge_lib
+from seqdiff.training import optim
+
+
+def _config(get_config=video.get_config, **changes):
+  """A config with some values, given as section__key=value."""
+  config = get_config()
+  for key, value in changes.items():
+    *path, last = key.split('__')
+    section = config
+    for part in path:
+      section = section[part]
+    with config.unlocked(), section.unlocked():
+      section[last] = value
+  return config
+
+
+def _leaves(section, prefix):
+  for key, value in section.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      yield from _leaves(value, f'{prefix}__{key}')
+    else:
+      yield f'{prefix}__{key}', value
+
+
+NAMES = {'method__dtype': 'bfloat16', 'method__aggregator': 'pool',
+         'sampler__name': 'euler'}
+OPTIONS = [
+    (key, value) for section in ('method', 'sampler')
+    for key, value in _leaves(video.get_config()[section], section)
+    if key not in ('method__name', 'method__encoder__kind', 'sampler__x_T')]
+
+
+@pytest.mark.parametrize('key, value', OPTIONS, ids=[key for key, _ in OPTIONS])
+def test_every_option_makes_another_method(key, value):
+  if isinstance(value, str):
+    other = NAMES[key]
+  elif isinstance(value, bool):
+    other = not value
+  elif isinstance(value, tuple):
+    other = value + (1,)
+  else:
+    other = 2 if value is None else value + 1
+  assert build.method(_config()) == build.method(_config())
+  assert build.method(_config(**{key: other})) != build.method(_config())
+
+
+def _encoder(m):
+  return m.encoder.backbone
+
+
+def _denoiser(m):
+  return m.denoiser.backbone
+
+
+PLACES = [
+    ('method__static_dim', 9, lambda m: m.encoder.head.static_dim),
+    ('method__dynamic_dim', 9, lambda m: m.encoder.head.dynamic_dim),
+    ('method__static_kl', 0.5, lambda m: m.static_kl),
+    ('method__dynamic_kl', 0.5, lambda m: m.dynamic_kl),
+    ('method__frames_per_step', 3, lambda m: m.frames_per_step),
+    ('method__as_published', True, lambda m: _denoiser(m).as_published),
+    ('method__remat', True, lambda m: _denoiser(m).remat),
+    ('method__remat', True, lambda m: _encoder(m).remat),
+    ('method__image_channels', 1, lambda m: _denoiser(m).out_channels),
+    ('method__encoder__channels', 9, lambda m: _encoder(m).channels),
+    ('method__denoiser__channels', 9, lambda m: _denoiser(m).channels),
+    ('method__denoiser__dropout', 0.5, lambda m: _denoiser(m).dropout),
+    ('method__diffusion__sigma_data', 2.0, lambda m: m.diffusion.sigma_data),
+    ('method__diffusion__p_mean', 2.0, lambda m: m.diffusion.P_mean),
+    ('method__diffusion__p_std', 2.0, lambda m: m.diffusion.P_std),
+    ('method__diffusion__p_mean_start', 2.0,
+     lambda m: m.diffusion.P_mean_start),
+    ('method__diffusion__p_mean_steps', 7,
+     lambda m: m.diffusion.P_mean_steps),
+    ('sampler__name', 'dpmpp_2m', lambda m: m.solver.name),
+    ('sampler__num_steps', 7, lambda m: m.solver.num_steps),
+    ('sampler__rho', 3.0, lambda m: m.solver.rho),
+]
+
+
+@pytest.mark.parametrize('key, value, place', PLACES)
+def test_option_reaches_its_place(key, value, place):
+  assert place(build.method(_config(**{key: value}))) == value
+
+
+def test_one_channel_comes_out_of_the_encoder_whatever_the_image_has():
+  method = build.method(_config(method__image_channels=1))
+  assert _encoder(method).out_channels == 1
+  assert _encoder(build.method(_config())).out_channels == 1
+
+
+@pytest.mark.parametrize('net', [_encoder, _denoiser])
+def test_dtype_is_that_of_the_computation(net):
+  method = build.method(_config(method__dtype='bfloat16'))
+  assert net(method).dtype == jnp.bfloat16
+
+
+def test_gaussian_code_needs_mean_and_variance():
+  head = build.method(_config(
+      method__static_dim=5, method__dynamic_dim=3, method__static_kl=0.1)
+  ).encoder.head
+  assert (head.static_dim, head.dynamic_dim) == (10, 3)
+
+
+def test_defaults_are_the_paper_s():
+  assert build.method(_config()).diffusion == edm.EDM(
+      sigma_data=0.5, P_mean=-1.2, P_std=1.2)
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'method__name': 'difsda'}, "Unknown method 'difsda'. Did you mean 'diff"),
+    ({'method__dtype': 'float16'}, "Unknown dtype 'float16'.*bfloat16, float3"),
+    ({'method__encoder__kind': 'vit'}, "Unknown encoder 'vit'.*convnet, unet"),
+    ({'sampler__name': 'huen'}, "Unknown sampler 'huen'. Did you mean 'heun'"),
+    ({'sampler__steps': 3}, "option config.sampler 'steps'.*num_steps"),
+    ({'method__unit_code': 3}, "config.method 'unit_code'. Did you mean 'unit_"),
+    ({'method__encoder__blocks': 3}, "config.method.encoder 'blocks'.*groups"),
+    ({'method__denoiser__out_channels': 3},
+     "config.method.denoiser 'out_channels'.*Known: as_published"),
+    ({'method__diffusion__p_men': 3}, "config.method.diffusion 'P_men'.*P_mean"),
+])
+def test_method_that_does_not_exist_is_named(changes, message):
+  with pytest.raises(ValueError, match=message):
+    build.method(_config(**changes))
+
+
+def test_data_options_reach_the_set():
+  dataset = build.dataset(_config(
+      quickstart.get_config, data__size=9, data__num_frames=3, data__stride=4,
+      data__num_train=5, data__num_test=2, data__held_out=0.5, data__seed=1))
+  item = dataset.splits['train'][0]
+  assert item['x'].shape == (9, 9, 9, 3)  # 3 frames, every 4th: 9 frames.
+  assert [len(dataset.splits[k]) for k in ('train', 'test')] == [5, 2]
+  other = build.dataset(_config(
+      quickstart.get_config, data__size=9, data__num_frames=3, data__stride=4))
+  assert (item['x'] != other.splits['train'][0]['x']).any()
+
+
+def test_data_on_disk_gets_what_the_loader_does_not(monkeypatch):
+  given = {}
+
+  def load(name, **options):
+    given.update(options, name=name)
+    return build.synthetic.puppets(size=8)
+
+  monkeypatch.setattr(disk, 'load', load)
+  build.dataset(_config(
+      data__name='sprites', data__data_dir='D', data__size=32))
+  assert given == {'name': 'sprites', 'data_dir': 'D', 'size': 32}
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'data__name': 'pupets'}, "Unknown data set 'pupets'. Did you mean 'puppe"),
+    ({'data__name': None}, "Unknown data set 'None'.*Known: puppets, sprites"),
+    ({'data__sise': 8}, "option config.data 'sise'. Did you mean 'size'"),
+    ({'data__size': 4}, 'puppets: size=4, expected at least 8'),
+    ({'eval__split': 'tset'}, "Unknown split 'tset'. Did you mean 'test'"),
+    ({'data__name': 'sprites'}, 'no data_dir.*sprites was prepared in'),
+    ({'data__name': 'sprites', 'data__data_dir': '/none'},
+     "option of sprites 'num_t.*Known: size"),
+])
+def test_data_that_does_not_exist_is_named(changes, message):
+  with pytest.raises(ValueError, match=message):
+    build.dataset(_config(quickstart.get_config, **changes))
+
+
+def test_data_that_was_not_prepared_is_named(tmp_path):
+  config = _config(data__name='sprites', data__data_dir=str(tmp_path))
+  with pytest.raises(ValueError, match='holds no data set. Prepare it once wit'
+                     'h `python -m seqdiff.data.prepare --dataset=sprites'):
+    build.dataset(config)
+
+
+def test_judge_depends_on_data_and_its_own_settings_only():
+  config = _config(quickstart.get_config)
+  first = build.judge_config(config, 0)
+  for key, value in (
+      ('method__static_dim', 9), ('optim__learning_rate', 1.0),
+      ('optim__ema_decay', None), ('optim__warmup_steps', 1),
+      ('train__num_steps', 9), ('train__save_every', 9),
+      ('train__parallel', 'mesh'), ('train__fsdp', True),
+      ('sampler__num_steps', 9), ('eval__num_pairs', 9), ('seed', 9),
+      ('eval__judge__workdir', 'elsewhere'), ('eval__judge__num_judges', 2),
+      ('data__batch_size', 9)):
+    other = _config(quickstart.get_config, **{key: value})
+    assert build.judge_config(other, 0) == first, key
+  for key, value in (
+      ('data__size', 9), ('eval__judge__num_steps', 9),
+      ('eval__judge__learning_rate', 1.0), ('eval__judge__channels', 4),
+      ('eval__judge__batch_size', 4), ('eval__judge__max_shift', 4)):
+    other = _config(quickstart.get_config, **{key: value})
+    assert build.judge_config(other, 0) != first, key
+  assert build.judge_config(config, 1).seed == 1
+
+
+def test_judge_is_made_as_its_config_says():
+  config = _config(
+      quickstart.get_config, eval__judge__channels=7, eval__judge__hidden=5,
+      eval__judge__max_shift=3, eval__judge__max_brightness=0.3,
+      eval__judge__batch_size=6, eval__judge__num_steps=40,
+      eval__judge__learning_rate=0.5)
+  made = build.judge_config(config, 0)
+  dataset = build.dataset(config)
+  assert build.judge(made, dataset) == judge_lib.Judge(
+      dataset.factors, channels=7, hidden=5, max_shift=3, max_brightness=0.3)
+  assert (made.data.batch_size, made.train.num_steps) == (6, 40)
+  assert made.optim.learning_rate == 0.5
+  assert made.optim.warmup_steps < 40  # However short.
+
+
+def test_misspelt_option_of_the_judge_is_named():
+  config = _config(quickstart.get_config, eval__judge__chanels=7)
+  with pytest.raises(
+      ValueError, match="config.eval.judge 'chanels'. Did you mean 'channels'"):
+    build.judge(build.judge_config(config, 0), build.dataset(config))
+
+
+def test_optimizer_takes_what_the_config_has():
+  options = set(inspect.signature(optim.make_optimizer).parameters)
+  assert set(video.get_config().optim) - {'ema_decay'} == (
+      options - {'num_steps'})
+
+
+def test_lists_of_a_saved_config_count_as_tuples():
+  config = _config()
+  saved = ml_collections.ConfigDict(config.to_dict())
+  with saved.unlocked():
+    saved.method.denoiser.multipliers = list(config.method.denoiser.multipliers)
+  assert build.method(saved) == build.method(config)
