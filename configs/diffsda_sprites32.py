@@ -33,11 +33,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.method.encoder.channels = 24
   config.method.denoiser.multipliers = (1, 2, 2)
 
-  config.method.diffusion.p_mean_start = None
-  config.method.diffusion.p_mean_steps = 1
-  config.method.diffusion.p_mean = 0.5
-  config.method.diffusion.p_std = 1.4
-
   config.optim.learning_rate = 1.5e-3
   config.train.num_steps = 3000
 

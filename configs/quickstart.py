@@ -7,7 +7,8 @@ values are in configs/common/video.py): a strided convolutional encoder with
 pooling instead of a U-Net and recurrences; halves of a clip exchange static
 codes; unit-scale codes, the dynamic ones with a little KL; a U-Net on patches
 of 2x2 pixels with coordinates; four decoded frames per clip and step; more
-noise at first; a larger step size with an average of the weights.
+noise, in training and at the end of sampling; a larger step size with an
+average of the weights.
 """
 
 import ml_collections
@@ -38,19 +39,21 @@ def get_config() -> ml_collections.ConfigDict:
   config.method.denoiser.update(
       channels=32, multipliers=(1, 2), num_blocks=1, attention_levels=(),
       groups=8, dropout=0.0, patch_size=2, coordinates=True)
-  # Much noise first, where a frame can only be known by its codes.
-  config.method.diffusion.p_mean_start = 0.8
-  config.method.diffusion.p_mean_steps = 1200
-  config.method.diffusion.p_mean = -0.8
+  # Much noise, under which a frame can only be known by its codes.
+  config.method.diffusion.p_mean = 0.5
+  config.method.diffusion.p_std = 1.4
 
   config.optim.learning_rate = 2e-3
   config.optim.warmup_steps = 100
   config.optim.ema_decay = 0.995
-  config.train.num_steps = 1200
+  config.train.num_steps = 1100
   config.train.save_every = 400
 
   config.sampler.name = 'dpmpp_2m'
-  config.sampler.num_steps = 12
+  config.sampler.num_steps = 8
+  # So short a training does not reach the low noise; the last step, from 0.4
+  # to 0, is one call of the denoiser.
+  config.sampler.sigma_min = 0.4
   config.sampler.x_T = 'fresh_shared'
 
   config.eval.num_pairs = 128

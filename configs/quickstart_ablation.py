@@ -18,7 +18,7 @@ LEVERS = {
     'codes': ('method.feature_norm', 'method.unit_codes'),
     'dynamic_kl': ('method.dynamic_kl',),
     'coordinates': ('method.denoiser.coordinates',),
-    'p_mean': ('method.diffusion.p_mean', 'method.diffusion.p_mean_start'),
+    'noise': ('method.diffusion.p_mean', 'method.diffusion.p_std'),
 }
 
 
@@ -32,6 +32,5 @@ def get_config(lever: str = 'none') -> ml_collections.ConfigDict:
       ours, theirs = ours[section], theirs[section]
     ours[name] = theirs[name]
   config.train.num_steps = 500
-  config.method.diffusion.p_mean_steps = 500
   config.eval.protocols = ('swap',)
   return config

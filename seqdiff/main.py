@@ -68,7 +68,8 @@ def _require_platform(platform: str | None) -> None:
   jax.config.update('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
   try:
     jax.devices()
-  except (RuntimeError, AssertionError) as error:  # Without its plugin, the 2nd.
+  # Without the plugin of a platform it is an AssertionError.
+  except (RuntimeError, AssertionError) as error:
     raise ValueError(
         f'--platform={platform} was given, but JAX finds no {platform} here. '
         f'Install its support (pip install -e ".[{platform}]") on a machine '

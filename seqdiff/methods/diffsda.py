@@ -18,10 +18,10 @@ codes, one s for all frames and a small d, separates the factors.
 Departures, all off by default: `unit_codes` scales codes to unit size;
 `static_kl` and `dynamic_kl` make a code Gaussian, N(mu, sigma^2), at the price
 of KL(N(mu, sigma^2) | N(0, I)), so that what the other code tells for free is
-not told twice; with `cross_static` the static code of one half of a training clip
-conditions the other half, so that it gains nothing from what changes between
-them; `frames_per_step` decodes a random subset of the frames of a
-clip, an unbiased estimate of the loss. `nets` and `edm` name further ones.
+not told twice; with `cross_static` the static code of one half of a training
+clip conditions the other half, so that it gains nothing from what changes
+between them; `frames_per_step` decodes a random subset of the frames of a clip,
+an unbiased estimate of the loss. `nets` and `edm` name further ones.
 """
 
 import dataclasses

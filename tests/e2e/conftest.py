@@ -33,20 +33,27 @@ class Ended:
   err: str
 
 
-def call(capture, *args: str) -> Ended:
+def call(capture: pytest.CaptureFixture | None, *args: str) -> Ended:
   """Runs `python -m seqdiff.main *args`, as far as that is possible here."""
+  read = capture.readouterr if capture is not None else lambda: ('', '')
   flags.FLAGS.unparse_flags()
   for name in [n for n in flags.FLAGS if n.startswith('config.')]:
     delattr(flags.FLAGS, name)  # Overrides of the last call.
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, 'argv', ['seqdiff.main', *args])
-    capture.readouterr()
+    read()
     try:
       main.run()
       code = 0
     except SystemExit as end:
       code = end.code or 0
-  return Ended(code, *capture.readouterr())
+  return Ended(code, *read())
+
+
+@pytest.fixture(scope='session')
+def command():
+  """The function above, for fixtures that outlive a test."""
+  return call
 
 
 @pytest.fixture

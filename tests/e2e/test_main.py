@@ -15,20 +15,12 @@ from seqdiff import modes
 from seqdiff.evaluation import results
 from seqdiff.sampling import reconstruct
 from seqdiff.training import writer
-from tests.e2e import conftest
 
 PROTOCOLS = ('reconstruction', 'leakage', 'swap')
 
 
-class _Capture:
-  """Stands in for capsys, which lives no longer than a test."""
-
-  def readouterr(self):
-    return '', ''
-
-
 @pytest.fixture(scope='module')
-def run_dir(tmp_path_factory, small) -> pathlib.Path:
+def run_dir(tmp_path_factory, small, command) -> pathlib.Path:
   """A run that was stopped by SIGTERM and then continued to its end."""
   workdir = tmp_path_factory.mktemp('runs') / 'small'
   root = pathlib.Path(__file__).resolve().parents[2]
@@ -42,13 +34,11 @@ def run_dir(tmp_path_factory, small) -> pathlib.Path:
   with pytest.MonkeyPatch.context() as patch:
     patch.chdir(root)
     patch.setattr(writer.MetricWriter, 'advance', stop_at_two)
-    ended = conftest.call(_Capture(), *small, f'--workdir={workdir}')
-    assert ended.code == 0
+    assert command(None, *small, f'--workdir={workdir}').code == 0
     assert not (workdir / 'figures').exists()  # It did not go on.
     assert os.listdir(workdir / 'checkpoints') == ['3']
     patch.setattr(writer.MetricWriter, 'advance', advance)
-    ended = conftest.call(_Capture(), *small, f'--workdir={workdir}')
-    assert ended.code == 0
+    assert command(None, *small, f'--workdir={workdir}').code == 0
   return workdir
 
 

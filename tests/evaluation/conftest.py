@@ -25,7 +25,8 @@ POSE = data_batch.Factor('pose', 'dynamic', None, ('height',), 0.25)
 STEP = 60  # Of uint8, from one class to the next.
 
 
-def make_dataset(num_clips=24, num_frames=4, *, seed=0, factors=(WHO, ACT, POSE)):
+def make_dataset(
+    num_clips=24, num_frames=4, *, seed=0, factors=(WHO, ACT, POSE)):
   """A data set of such clips with one split, 'test'."""
   rng = np.random.default_rng(seed)
   shape = (num_clips, num_frames)

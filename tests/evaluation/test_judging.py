@@ -14,9 +14,11 @@ POSE = data_batch.Factor('pose', 'dynamic', None, ('height',), 0.1)
 def test_swap_metrics_by_hand():
   # Two clips of two frames; the last frame of the second is no real frame.
   mask = np.array([[1, 1], [1, 0]], bool)
-  of_a = {'head': np.array([[1, 1], [1, 1]]), 'body': np.array([[1, 1], [0, 0]]),
+  of_a = {'head': np.array([[1, 1], [1, 1]]),
+          'body': np.array([[1, 1], [0, 0]]),
           'pose': np.array([[0, 1], [0, 1]])}
-  of_b = {'head': np.array([[0, 0], [1, 1]]), 'body': np.array([[0, 0], [1, 1]]),
+  of_b = {'head': np.array([[0, 0], [1, 1]]),
+          'body': np.array([[0, 0], [1, 1]]),
           'pose': np.array([[1, 0], [1, 1]])}
   found = judging.swap_metrics((HEAD, BODY, POSE), of_a, of_b, mask)
   third = 1 / 3
@@ -50,7 +52,7 @@ def test_one_judge_has_no_spread():
 
 
 def test_join_puts_batches_in_a_row_for_each_judge():
-  batch = lambda x, y: [{'head': np.full((2, 1), x)}, {'head': np.full((2, 1), y)}]
+  batch = lambda *values: [{'head': np.full((2, 1), v)} for v in values]
   first, second = judging.join([batch(1, 2), batch(3, 4)])
   assert first['head'].ravel().tolist() == [1, 1, 3, 3]
   assert second['head'].ravel().tolist() == [2, 2, 4, 4]

@@ -25,7 +25,8 @@ def _dataset(who, act, name='toy', factors=None):
 
 def _random(num_clips=30):
   rng = np.random.default_rng(0)
-  return _dataset(rng.integers(4, size=num_clips), rng.integers(3, size=num_clips))
+  draw = lambda classes: rng.integers(classes, size=num_clips)
+  return _dataset(draw(4), draw(3))
 
 
 def test_both_kinds_of_classes_differ():

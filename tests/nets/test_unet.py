@@ -1,6 +1,7 @@
 """Tests of `nets.unet`."""
 
 import contextlib
+import functools
 import io
 
 import jax
@@ -150,8 +151,13 @@ def test_low_precision_leaves_parameters_gradients_and_result_in_float32():
       _shapes(low, x, embedding))} == float32
 
   y = jax.jit(exact.apply)(variables, x, embedding)
-  y_low = jax.jit(low.apply)(variables, x, embedding)
+  y_low, inside = jax.jit(functools.partial(
+      low.apply, capture_intermediates=True))(variables, x, embedding)
   assert y_low.dtype == jnp.float32
+  computed = {part.dtype for name, block in inside['intermediates'].items()
+              if 'block' in name for part in jax.tree.leaves(block)
+              if part.ndim == 4}
+  assert computed == {jnp.dtype('bfloat16')}
   grads = jax.eval_shape(
       jax.grad(lambda v: low.apply(v, x, embedding).sum()), variables)
   assert {a.dtype for a in jax.tree.leaves(grads)} == float32

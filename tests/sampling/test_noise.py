@@ -41,7 +41,7 @@ def test_only_shared_noise_is_the_same_in_all_frames():
 
 
 @pytest.mark.parametrize('kind, message', [
-    ('fesh', "Unknown x_T 'fesh'. Did you mean 'fresh'.*encoded, fresh, fresh_"),
+    ('fesh', "Unknown x_T 'fesh'. Did you mean 'fresh'.*encoded, fresh, "),
     ('dynamics_clip', "Unknown x_T 'dynamics_clip'.*Known: encoded"),
 ])
 def test_unknown_x_T_lists_the_known_ones(kind, message):
