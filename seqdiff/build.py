@@ -132,7 +132,9 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
       'as_published': options.pop('as_published')}
   diffusion = {_paper_name(k): v for k, v in options.pop('diffusion').items()}
   sampler = {k: v for k, v in _plain(config.sampler).items() if k != 'x_T'}
-  _pick('sampler', sampler['name'], samplers.SOLVERS)
+  solver = _construct(diffsda.Solver, sampler, 'sampler')
+  _pick('sampler', solver.name, samplers.SOLVERS)
+  _ = solver.sigmas  # An impossible ladder fails now, not after training.
   channels = options.pop('image_channels')
   return _construct(
       diffsda.DiffSDA, options, 'method',
@@ -143,7 +145,7 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
           unet.UNet, {**denoiser, **net}, 'method.denoiser',
           out_channels=channels)),
       diffusion=_construct(edm.EDM, diffusion, 'method.diffusion'),
-      solver=_construct(diffsda.Solver, sampler, 'sampler'))
+      solver=solver)
 
 
 _METHODS = {'diffsda': _diffsda}
