@@ -132,7 +132,7 @@ def train(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
       ema_decay=config.optim.ema_decay, config=plain)
-  jax.eval_shape(method.init, jax.random.key(0), first_batch(config, dataset))
+  _rehearse(method, first_batch(config, dataset))
   # Only now: a config that cannot work must not own the directory.
   writer.claim_workdir(workdir, plain)
   checkpointer = checkpoint.Checkpointer(
@@ -143,6 +143,17 @@ def train(
         parallel=driver, writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
+
+
+def _rehearse(method: base.Trainable, batch: types.Batch) -> None:
+  """Raises what the method has to say of such batches; computes nothing."""
+
+  def loss(key):
+    params = method.init(keys.named(key, 'init'), batch)
+    return method.loss(params, batch, keys.named(key, 'loss'),
+                       step=jnp.int32(0), train=True)
+
+  jax.eval_shape(loss, jax.random.key(0))
 
 
 def jury(

@@ -205,7 +205,8 @@ class DiffSDA:
   def _cross_codes(self, params, x, mask, **kwargs):
     """Codes of the halves of each clip, their static codes exchanged.
 
-    The static code of the result is one per frame, (B, T, Ds).
+    The static code of the result is one per frame, (B, T, Ds). A half whose
+    other half is all padding keeps its own.
     """
     half, odd = divmod(x.shape[1], 2)
     if odd:
@@ -219,9 +220,13 @@ class DiffSDA:
     (first, penalty), (second, other) = halves
     per_frame = lambda s: s if s.ndim == 3 else jnp.repeat(
         s[:, None], half, axis=1)
+    given = lambda other, own, real: jnp.where(
+        jnp.any(real, axis=1)[:, None, None],
+        per_frame(other.static), per_frame(own.static))
     codes = base.Factors(
         static=jnp.concatenate(
-            [per_frame(second.static), per_frame(first.static)], axis=1),
+            [given(second, first, mask[:, half:]),
+             given(first, second, mask[:, :half])], axis=1),
         dynamic=jnp.concatenate([first.dynamic, second.dynamic], axis=1))
     return codes, {k: (v + other[k]) / 2.0 for k, v in penalty.items()}
 
