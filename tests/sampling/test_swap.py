@@ -84,9 +84,11 @@ def test_swap_with_itself_is_reconstruction(
     toy, request, make, x_T, same_as):
   method, params = request.getfixturevalue(make)
   a = toy.make_batch(8, start=4)
-  np.testing.assert_array_equal(
+  # Two programs: equal up to rounding.
+  np.testing.assert_allclose(
       swap.make_swap(method, x_T=x_T)(params, a, a, KEY),
-      reconstruct.make_reconstruct(method, x_T=same_as)(params, a, KEY))
+      reconstruct.make_reconstruct(method, x_T=same_as)(params, a, KEY),
+      atol=1e-6)
 
 
 @pytest.mark.parametrize('x_T', ['fresh', 'dynamics_clip'])
