@@ -47,31 +47,34 @@ class Column:
 class Table:
   """One table: a row per config that has a result of the protocol.
 
-  Metrics called `reference/<row>/<metric>` make further rows below it.
+  Metrics called `reference/<row>/<metric>` make further rows below it. Results
+  in `<config name>-<argument>/`, of a config file that takes an argument, are
+  shown in tables of variants only, without reference rows.
 
   Attributes:
     protocol: name of the result file that it is made of.
     facts: names in `FACTS`, the columns that say what was run.
     columns: the columns with numbers.
+    variants: whether it shows the variants of configs, and only these.
   """
 
   protocol: str
   facts: Sequence[str]
   columns: Sequence[Column]
+  variants: bool = False
 
 
 _RUN = ('config', 'data set', 'step', 'hardware')
 
+_SWAP = (
+    Column('static', 'static_accuracy'),
+    Column('dynamic', 'dynamic_accuracy'),
+    Column('joint', 'joint_accuracy'),
+)
+
 TABLES: Mapping[str, Table] = {
-    'results': Table(
-        'swap',
-        _RUN,
-        (
-            Column('static', 'static_accuracy'),
-            Column('dynamic', 'dynamic_accuracy'),
-            Column('joint', 'joint_accuracy'),
-        ),
-    ),
+    'results': Table('swap', _RUN, _SWAP),
+    'levers': Table('swap', _RUN, _SWAP, variants=True),
     'reconstruction': Table(
         'reconstruction',
         ('config', 'data set', 'step'),
@@ -131,12 +134,14 @@ def render(table: Table, found: Results) -> str:
   left, right = len(table.facts), len(table.columns)
   lines = [_line(titles), _line([':--'] * left + ['--:'] * right)]
   for name, by_protocol in sorted(found.items()):
-    if table.protocol not in by_protocol:
+    is_variant = '-' in name
+    if table.protocol not in by_protocol or is_variant != table.variants:
       continue
     result = by_protocol[table.protocol]
     facts = [FACTS[fact](name, result) for fact in table.facts]
     lines.append(_line(facts + _numbers(table, result.metrics)))
-    for row, metrics in _references(result.metrics).items():
+    references = {} if is_variant else _references(result.metrics)
+    for row, metrics in references.items():
       label = '↳ ' + re.sub('[-_]', ' ', row)
       facts = [label] + [''] * (left - 1)
       lines.append(_line(facts + _numbers(table, metrics)))
@@ -242,7 +247,8 @@ def _hardware(result: results.Result) -> str:
 
 
 FACTS: Mapping[str, Callable[[str, results.Result], str]] = {
-    'config': lambda name, result: f'[{name}](configs/{name}.py)',
+    'config': lambda name, result: (
+        f'[{name.replace("-", ":")}](configs/{name.partition("-")[0]}.py)'),
     'data set': lambda name, result: str(result.config['data']['name']),
     'step': lambda name, result: f'{result.step:,}',
     'hardware': lambda name, result: _hardware(result),

@@ -177,3 +177,14 @@ def test_readme_of_this_repository_is_in_sync(monkeypatch, capsys):
     pytest.skip('README.md has no tables')
   monkeypatch.chdir(ROOT)
   assert tables.main(['--check']) == 0, capsys.readouterr().err
+
+
+def test_variants_have_a_table_of_their_own_without_references(tmp_path):
+  metrics = {'joint_accuracy': 0.5, 'reference/real/joint_accuracy': 1.0}
+  _commit(tmp_path, 'plain', 'swap', metrics)
+  _commit(tmp_path, 'study-lever_a', 'swap', metrics)
+  found = tables.read_results(tmp_path)
+  variants = tables.render(tables.TABLES['levers'], found).splitlines()[2:]
+  assert len(variants) == 1 and variants[0].startswith(
+      '| [study:lever_a](configs/study.py) |')
+  assert 'study' not in tables.render(tables.TABLES['results'], found)
