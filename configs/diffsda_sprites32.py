@@ -3,11 +3,11 @@
   python -m seqdiff.main --config=configs/diffsda_sprites32.py \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-A first result, after 1,797 of the 3,000 steps, is in
-configs/results/diffsda_sprites32; nothing has been tuned. Departures from the
-paper as in configs/quickstart.py. The action is constant within a clip, so it
-is time-invariant and fits into a static code: both codes are small and pay for
-what they hold.
+Not run to the end yet: configs/results/diffsda_sprites32 holds the scores of
+an early checkpoint (its step is in the files); nothing is tuned. Departures
+from the paper as in configs/quickstart.py. The action is constant within a
+clip, so it is time-invariant and fits into a static code: the codes are small
+and pay for what they hold.
 """
 
 import ml_collections

@@ -29,6 +29,7 @@ from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
+from seqdiff.sampling import noise
 from seqdiff.sampling import reconstruct as reconstruct_sampler
 from seqdiff.sampling import swap as swap_sampler
 from seqdiff.training import checkpoint
@@ -231,11 +232,10 @@ class Model:
     dynamic = np.asarray(factors.dynamic)
     sample = first_batch(self.config, self.dataset)['x']
     shape = dynamic.shape[1:2] + sample.shape[2:]
-    noise = keys.normal(
-        self._key(seed), np.arange(len(dynamic)), (1,) + shape[1:])
-    noise = jnp.broadcast_to(noise, (len(dynamic),) + shape)
+    x_init = noise.fresh(
+        'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
     return self._to_uint8(
-        _jit(self.method.decode)(self.params, factors, noise))
+        _jit(self.method.decode)(self.params, factors, x_init))
 
   def reconstruct(
       self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
