@@ -1,7 +1,8 @@
 r"""DiffSDA: one score-matching loss, a shared static and small dynamic codes.
 
 Source: arXiv:2510.05717, ICLR 2026. Clips x_0^{1:V}, here x0 with frames 1..T,
-are encoded into one static code s and dynamic codes d^1..d^T; the paper's s_0, d_0^tau. The joint is
+are encoded into one static code s and dynamic codes d^1..d^T; the paper's s_0,
+d_0^tau. The joint is
 
   p(s, d^{1:T}) * prod_tau p(x_0^tau | x_T^tau, s, d^tau),
 
