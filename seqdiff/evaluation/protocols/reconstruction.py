@@ -7,6 +7,8 @@ the first says what the factors hold. Reference rows: another clip of the
 split, and the mean frame.
 """
 
+from collections.abc import Callable, Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,55 +25,58 @@ VERSION = 1
 
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts of the protocol."""
-  source = ctx.dataset.splits[ctx.split]
-  indices = np.arange(min(ctx.num_clips, len(source)))
-  key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
-  samplers = {
+  mse, counts = errors(ctx, {
       '': reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared'),
-      'encoded_x_T/': reconstruct.make_reconstruct(ctx.method, x_T='encoded'),
-  }
-  sums, count, frames = {}, 0.0, []
-  streams = [
-      loader.eval_batches(
-          source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
-          stride=ctx.stride, indices=chosen)
-      for chosen in (indices, np.roll(indices, 1))]
-  for batch, other in zip(*streams):
-    x = data_batch.to_float(jnp.asarray(batch['x']))
-    mask = batch['mask'] & batch['example_mask'][:, None]
-    frames.append(_sums(x, mask))
-    guesses = {n: sample(ctx.params, batch, key) for n, sample in
-               samplers.items()}
-    guesses['reference/random_pair/'] = data_batch.to_float(other['x'])
-    for name, guess in guesses.items():
-      sums[name] = sums.get(name, 0.0) + _squared_error(guess, x, mask)
-    count += float(mask.sum())
-  mse = {name: total / count for name, total in sums.items()}
-  # The mean frame is the best constant: its error is the variance.
-  total, square = (sum(part[i] for part in frames) / count for i in (0, 1))
-  mse['reference/constant/'] = float(np.mean(square - total**2)) / 4.0
+      'encoded_x_T/': reconstruct.make_reconstruct(ctx.method, x_T='encoded')})
   metrics = {}
-  for name, value in mse.items():
+  for name, value in {**mse, **_reference_errors(ctx)}.items():
     metrics[f'{name}mse'] = value
     metrics[f'{name}psnr'] = float(-10.0 * np.log10(max(value, 1e-12)))
-  return metrics, {'clips': len(indices), 'frames': int(count)}
+  return metrics, counts
 
 
-def fresh_error(ctx: context.Context) -> tuple[float, dict[str, int]]:
-  """Mean squared error from fresh noise, in [0, 1] units, and the counts."""
-  source = ctx.dataset.splits[ctx.split]
-  indices = np.arange(min(ctx.num_clips, len(source)))
-  sample = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
+def errors(
+    ctx: context.Context, samplers: Mapping[str, Callable[..., jax.Array]]
+) -> tuple[dict[str, float], dict[str, int]]:
+  """Mean squared error of each sampler in [0, 1] units, and the counts."""
   key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
-  total = count = 0.0
+  sums, count = dict.fromkeys(samplers, 0.0), 0
+  indices = _indices(ctx)
+  for batch, x, mask in _clips(ctx, indices):
+    for name, sample in samplers.items():
+      sums[name] += _squared_error(sample(ctx.params, batch, key), x, mask)
+    count += int(mask.sum())
+  return ({name: total / count for name, total in sums.items()},
+          {'clips': len(indices), 'frames': count})
+
+
+def _reference_errors(ctx) -> dict[str, float]:
+  """The errors of another clip and of the mean frame."""
+  indices = _indices(ctx)
+  error, count, sums = 0.0, 0, []
+  others = _clips(ctx, np.roll(indices, 1))
+  for (_, x, mask), (_, other, _) in zip(_clips(ctx, indices), others):
+    error += _squared_error(other, x, mask)
+    sums.append(_sums(x, mask))
+    count += int(mask.sum())
+  # The mean frame is the best constant: its error is the variance.
+  total, square = (sum(part[i] for part in sums) / count for i in (0, 1))
+  return {'reference/random_pair/': error / count,
+          'reference/constant/': float(np.mean(square - total**2)) / 4.0}
+
+
+def _indices(ctx) -> np.ndarray:
+  """The clips that are judged."""
+  return np.arange(min(ctx.num_clips, len(ctx.dataset.splits[ctx.split])))
+
+
+def _clips(ctx, indices):
+  """Batches, their clips as floats and their mask without padded examples."""
   for batch in loader.eval_batches(
-      source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
-      stride=ctx.stride, indices=indices):
+      ctx.dataset.splits[ctx.split], batch_size=ctx.batch_size,
+      num_frames=ctx.num_frames, stride=ctx.stride, indices=indices):
     x = data_batch.to_float(jnp.asarray(batch['x']))
-    mask = batch['mask'] & batch['example_mask'][:, None]
-    total += _squared_error(sample(ctx.params, batch, key), x, mask)
-    count += float(mask.sum())
-  return total / count, {'clips': len(indices), 'frames': int(count)}
+    yield batch, x, batch['mask'] & batch['example_mask'][:, None]
 
 
 def _squared_error(guess, x, mask) -> float:

@@ -11,6 +11,7 @@ import dataclasses
 from seqdiff.diffusion import samplers
 from seqdiff.evaluation import context
 from seqdiff.evaluation.protocols import reconstruction
+from seqdiff.sampling import reconstruct
 
 VERSION = 1
 # (solver, steps); the first is what the others are compared with.
@@ -20,14 +21,14 @@ SETTINGS = (('heun', 32), ('heun', 8), ('dpmpp_2m', 16), ('dpmpp_2m', 12),
 
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts of the protocol."""
-  errors = {}
+  samplers_by_name = {}
   for name, num_steps in SETTINGS:
     solver = dataclasses.replace(
         ctx.method.solver, name=name, num_steps=num_steps)
-    method = dataclasses.replace(ctx.method, solver=solver)
     nfe = samplers.num_evaluations(name, num_steps)
-    errors[f'{name}_nfe{nfe}'], counts = reconstruction.fresh_error(
-        dataclasses.replace(ctx, method=method))
+    samplers_by_name[f'{name}_nfe{nfe}'] = reconstruct.make_reconstruct(
+        dataclasses.replace(ctx.method, solver=solver), x_T='fresh_shared')
+  errors, counts = reconstruction.errors(ctx, samplers_by_name)
   reference = next(iter(errors.values()))
   metrics = {f'{k}/mse': v for k, v in errors.items()}
   metrics.update({f'{k}/mse_ratio': v / reference for k, v in errors.items()})
