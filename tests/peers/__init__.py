@@ -1,0 +1,1 @@
+"""An independent PyTorch implementation, for parity and for speed."""
