@@ -2,6 +2,7 @@
 
   python -m seqdiff.main --config=configs/quickstart.py --workdir=runs/first
       --mode=train|evaluate|reconstruct|swap [--config.optim.learning_rate=1e-4]
+  ... --mode=swap --a=one.mp4 --b=other.mp4
 
 `train` continues a run that was stopped, draws its figures and ends with the
 protocols of `config.eval.protocols`. The other modes read its checkpoint.
@@ -31,6 +32,9 @@ _WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Run directory; default runs/<name of the config file>.')
 _MODE = flags.DEFINE_string(
     'mode', 'train', f'One of {", ".join(modes.MODES)}.')
+_A = flags.DEFINE_string(
+    'a', None, 'With --mode=swap and --b: a film or a folder of pictures.')
+_B = flags.DEFINE_string('b', None, 'The other one; each gets its motion.')
 _PLATFORM = flags.DEFINE_enum(
     'platform', None, ['cpu', 'gpu', 'tpu'],
     'Fail unless JAX finds this platform; default: the best that it finds.')
@@ -54,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
     name = pathlib.Path(config_flags.get_config_filename(
         flags.FLAGS['config'])).stem
     workdir = pathlib.Path(_WORKDIR.value or f'runs/{name}')
-    modes.MODES[_MODE.value](_CONFIG.value, workdir)
+    modes.run_mode(
+        _MODE.value, _CONFIG.value, workdir, a=_A.value, b=_B.value)
   except (ValueError, OSError) as error:
     logging.debug('Where it happened:', exc_info=True)  # With --verbosity=1.
     print(f'error: {error}', file=sys.stderr)

@@ -9,6 +9,8 @@ import numpy as np
 from seqdiff import build
 from seqdiff import run
 from seqdiff.data import loader
+from seqdiff.data import transforms
+from seqdiff.data import video as video_reader
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.figures import curves
@@ -61,6 +63,81 @@ MODES = {
 }
 
 
+def run_mode(
+    mode: str,
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    *,
+    a: str | None = None,
+    b: str | None = None,
+) -> None:
+  """Runs one of `MODES`.
+
+  Args:
+    mode: its name.
+    config: the config.
+    workdir: the run directory.
+    a: with `b` and mode 'swap': a film or a folder of pictures, whose identity
+      takes on the motion of `b` and the other way round.
+    b: see `a`.
+
+  Raises:
+    ValueError: for one of `a` and `b` alone or with another mode, and for what
+      the mode itself refuses.
+  """
+  if a is None and b is None:
+    MODES[mode](config, workdir)
+  elif mode == 'swap' and a is not None and b is not None:
+    _swap_files(config, workdir, a, b)
+  else:
+    raise ValueError(
+        f'--mode={mode} with --a={a} and --b={b}; expected --mode=swap with '
+        'both: two films or folders of pictures. Add what is missing, or leave '
+        'both out.')
+
+
+def _swap_files(config, workdir, a, b) -> None:
+  """Writes figures/swap_<a>_<b>.gif and .mp4 of two films or folders."""
+  for flag, path in (('a', a), ('b', b)):
+    if not pathlib.Path(path).exists():
+      raise ValueError(
+          f'--{flag}={path} does not exist; expected a film or a folder of '
+          'pictures. Check the path.')
+  dataset = build.dataset(config)
+  clips = np.stack([
+      _read_clip(flag, path, config, dataset)
+      for flag, path in (('a', a), ('b', b))])
+  model = run.restore(config, workdir, dataset=dataset)
+  frames = grids.pair_animation(*clips, *model.swap(clips, clips[::-1]))
+  names = [p.stem if p.is_file() else p.name for p in (
+      pathlib.Path(path).resolve() for path in (a, b))]
+  path = _unused(_figure(workdir, f'swap_{"_".join(names)}.gif'))
+  video.write_gif(path, frames)
+  print(f'swap: {path}')
+  try:
+    video.write_mp4(path.with_suffix('.mp4'), frames)
+    print(f'swap: {path.with_suffix(".mp4")}')
+  except ImportError as error:
+    print(error)
+
+
+def _read_clip(flag, path, config, dataset) -> np.ndarray:
+  """The first clip of a film, (T, H, W, C), as those that were trained on."""
+  _, num_frames, size, _, channels = run.first_batch(
+      config, dataset)['x'].shape
+  stride = config.data.stride
+  try:
+    clip = next(video_reader.clips(
+        path, size=size, channels=channels, take='first',
+        num_frames=transforms.span(num_frames, stride), **dataset.reading))
+  except video_reader.Unreadable as error:
+    raise ValueError(
+        f'--{flag}={path} {error}; expected a film or a folder of pictures '
+        'that is whole and long enough for the model. Give another, or use a '
+        'model for shorter clips (config.data.num_frames).') from error
+  return clip[::stride]
+
+
 def _evaluate(model: run.Model) -> None:
   """Runs the protocols and prints the headline of each."""
   for name, result in model.evaluate(model.config.eval.protocols).items():
@@ -111,3 +188,12 @@ def _figure(workdir: pathlib.Path, name: str) -> pathlib.Path:
   path = workdir / 'figures' / name
   path.parent.mkdir(parents=True, exist_ok=True)
   return path
+
+
+def _unused(path: pathlib.Path) -> pathlib.Path:
+  """`path`, with a number if a GIF or MP4 of this name exists."""
+  found, number = path, 1
+  while found.exists() or found.with_suffix('.mp4').exists():
+    number += 1
+    found = path.with_stem(f'{path.stem}_{number}')
+  return found

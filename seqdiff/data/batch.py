@@ -71,11 +71,13 @@ class Dataset:
     name: registered name.
     splits: source of each split, by name ('train', 'test').
     factors: the labelled factors; empty for a data set without labels.
+    reading: how a film is read like these clips, see `data.video.clips`.
   """
 
   name: str
   splits: Mapping[str, Source]
   factors: Sequence[Factor] = ()
+  reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def factors_of(self, kind: str) -> tuple[Factor, ...]:
     """The factors of one kind, 'static' or 'dynamic'."""

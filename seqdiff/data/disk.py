@@ -1,6 +1,5 @@
 """Opens the data sets that `seqdiff.data.prepare` has written."""
 
-import inspect
 import math
 import pathlib
 from typing import Any
@@ -12,6 +11,7 @@ from seqdiff.core import errors
 from seqdiff.data import batch
 from seqdiff.data import builders
 from seqdiff.data import loader
+from seqdiff.data.builders import base
 
 IN_MEMORY_BYTES = 2 * 2**30  # A larger data set stays on disk by default.
 
@@ -30,7 +30,7 @@ def load(
     data_dir: the folder that it was written to by `seqdiff.data.prepare`.
     in_memory: whether to read all clips now; None reads them if they take
       less than 2 GiB.
-    **options: which form of the set; for sprites, size=64 | 32 | 16.
+    **options: which form of the set, such as its size in pixels.
 
   Raises:
     ValueError: for an unknown set or option, and if the set is not there or
@@ -51,29 +51,29 @@ def load(
   if in_memory:
     splits = {key: loader.ArraySource.of(clips)
               for key, clips in splits.items()}
+  found = find_builder(name)
   return batch.Dataset(
-      name=name, splits=splits, factors=builders.BUILDERS[name].FACTORS)
+      name=name, splits=splits, factors=found.factors_in(path),
+      reading=found.reading_in(path))
 
 
-def find_builder(
-    name: str, **options: Any
-) -> tuple[type[tfds.core.GeneratorBasedBuilder], str]:
-  """Returns the builder of a data set and the name of its TFDS config."""
+def find_builder(name: str) -> type[base.Builder]:
+  """Returns the builder of a data set."""
   if name not in builders.BUILDERS:
     raise errors.unknown_name('data set on disk', name, builders.BUILDERS)
-  builder = builders.BUILDERS[name]
-  known = inspect.signature(builder.config_name).parameters
-  for option in options:
-    if option not in known:
-      raise errors.unknown_name(f'option of {name}', option, known)
-  return builder, builder.config_name(**options)
+  return builders.BUILDERS[name]
 
 
-def folder(name: str, *, data_dir: str, **options: Any) -> pathlib.Path:
+def folder(name: str, *, data_dir: str, **form: Any) -> pathlib.Path:
   """Where a data set lies: data_dir/<name>/<config>/<version>."""
-  builder, config = find_builder(name, **options)
+  builder = find_builder(name)
+  options = base.make_options(builder, form, form=True)
+  if data_dir is None:
+    raise ValueError(
+        'data_dir is not set; expected the folder that was given to `python -m '
+        f'seqdiff.data.prepare --dataset={name}`. Set config.data.data_dir.')
   root = pathlib.Path(data_dir).expanduser()
-  return root / name / config / str(builder.VERSION)
+  return root / name / options.config_name / str(builder.VERSION)
 
 
 def is_prepared(path: pathlib.Path) -> bool:

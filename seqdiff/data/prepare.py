@@ -2,13 +2,19 @@
 
   python -m seqdiff.data.prepare --dataset=sprites \
       --manual_dir=<the publisher's files> --data_dir=<where to write>
+  python -m seqdiff.data.prepare --dataset=frames \
+      --manual_dir=<your videos> --data_dir=<where to write> --size=32
 
 The data set appears under its name only when it is complete; a run that was
-interrupted leaves nothing that a later one would take for data.
+interrupted leaves nothing that a later one would take for data. `--help` lists
+the options of each data set.
 """
 
 from collections.abc import Sequence
+import dataclasses
 import sys
+import typing
+from typing import Any
 
 from absl import app
 from absl import flags
@@ -17,18 +23,36 @@ import tensorflow_datasets as tfds
 
 from seqdiff.data import builders
 from seqdiff.data import disk
+from seqdiff.data.builders import base
 
-_DATASET = flags.DEFINE_string('dataset', None, 'Name of the data set.')
+_DATASET = flags.DEFINE_string(
+    'dataset', None, f'One of {", ".join(builders.BUILDERS)}.')
 _MANUAL_DIR = flags.DEFINE_string(
-    'manual_dir', None, "Folder with the publisher's files.")
+    'manual_dir', None, "Folder with the publisher's files, or your videos.")
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder of all data sets; is made if it is not there.')
-_SIZE = flags.DEFINE_integer(
-    'size', None, 'Height and width of the clips in pixels, for a video set.')
+
+
+def _define_options() -> dict[str, flags.FlagHolder]:
+  """One flag for each option, which may be one of several builders."""
+  define = {int: flags.DEFINE_integer, float: flags.DEFINE_float,
+            str: flags.DEFINE_string}
+  kinds, texts = {}, {}
+  for name, builder in builders.BUILDERS.items():
+    for field in dataclasses.fields(builder.OPTIONS):
+      # The first of `float | None` is what can be given.
+      kinds[field.name] = (typing.get_args(field.type) or (field.type,))[0]
+      texts.setdefault(field.name, []).append(
+          f'{name}: {field.metadata["help"]} (default {field.default!r}).')
+  return {name: define[kind](name, None, ' '.join(texts[name]))
+          for name, kind in kinds.items()}
+
+
+_OPTIONS = _define_options()
 
 
 def prepare(
-    name: str, *, manual_dir: str, data_dir: str, **options: int
+    name: str, *, manual_dir: str, data_dir: str, **options: Any
 ) -> str:
   """Builds a data set unless it is there already.
 
@@ -36,24 +60,32 @@ def prepare(
     name: name of the data set.
     manual_dir: folder with the publisher's files.
     data_dir: folder of all data sets; this one goes to a folder in it.
-    **options: which form of the set, as in `config.data`.
+    **options: see `OPTIONS` of the builder.
 
   Returns:
-    What was done, in one sentence.
+    What was done, in one sentence, and what was left out.
 
   Raises:
-    ValueError: for an unknown set or option and for files that are missing
-      or damaged; nothing has been written then.
+    ValueError: for an unknown set or option, for files that are missing or
+      damaged, and if the folder holds a set of other options; nothing has been
+      written then.
   """
-  builder_cls, config = disk.find_builder(name, **options)
-  path = disk.folder(name, data_dir=data_dir, **options)
+  builder_cls = disk.find_builder(name)
+  chosen = base.make_options(builder_cls, options)
+  path = disk.folder(name, data_dir=data_dir, **base.form_of(chosen))
   if disk.is_prepared(path):
+    changes = builder_cls.differences(path, chosen, manual_dir)
+    if changes:
+      raise ValueError(
+          f'{path} was prepared otherwise: {"; ".join(changes)}. Expected the '
+          'same, since nothing is overwritten. Delete that folder, or choose '
+          'another --set or --data_dir.')
     return f'{name} is already prepared in {path}; delete it to build it anew.'
   if path.exists():
     raise ValueError(
         f'{path} exists but holds no complete data set; expected an empty '
         'place. Look at what it is, delete it and run this command again.')
-  builder_cls.check_manual(manual_dir)
+  config = builder_cls.configure(chosen, manual_dir)
   # The builder shows its own progress with a total.
   tfds.disable_progress_bar()
   builder = builder_cls(
@@ -66,12 +98,13 @@ def prepare(
   leftovers = ''.join(
       f' {left} is of an interrupted run and may be deleted.'
       for left in sorted(path.parent.glob('incomplete*')))
-  return f'{name} is prepared in {path}: {counts} clips.{leftovers}'
+  return (f'{name} is prepared in {path}: {counts} clips.{leftovers}'
+          f'{builder.summary()}')
 
 
 def main(argv: Sequence[str]) -> None:
   """Prints what was done, or in one paragraph why nothing was."""
-  logging.set_verbosity(logging.WARNING)  # TFDS logs each shard.
+  logging.set_verbosity(logging.ERROR)  # TFDS logs each shard and config.
   try:
     if len(argv) > 1:
       raise ValueError(
@@ -82,8 +115,10 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(
             f'--{flag.name} is missing; expected --dataset (one of '
             f'{", ".join(builders.BUILDERS)}), --manual_dir, the folder with '
-            "the publisher's files, and --data_dir, where to write.")
-    options = {} if _SIZE.value is None else {'size': _SIZE.value}
+            "the publisher's files or your videos, and --data_dir, where to "
+            'write.')
+    options = {name: flag.value for name, flag in _OPTIONS.items()
+               if flag.value is not None}
     print(prepare(_DATASET.value, manual_dir=_MANUAL_DIR.value,
                   data_dir=_DATA_DIR.value, **options))
   except ValueError as error:
@@ -95,5 +130,16 @@ def main(argv: Sequence[str]) -> None:
     sys.exit(2)
 
 
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+  """Parses flags; a wrong one ends in one paragraph and exit code 2."""
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    print(f'{" ".join(str(error).split())} Known: --dataset, --manual_dir, '
+          f'--data_dir and, of the data sets, --{", --".join(_OPTIONS)}.',
+          file=sys.stderr)
+    sys.exit(2)
+
+
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=_parse_flags)

@@ -102,6 +102,47 @@ def swap_animation(
   ]
 
 
+def pair_animation(
+    a: np.ndarray,
+    b: np.ndarray,
+    a_as_b: np.ndarray,
+    b_as_a: np.ndarray,
+    *,
+    scale: int | None = None,
+) -> list[Image.Image]:
+  """Two clips and their two swaps side by side, as a film.
+
+  Args:
+    a: (T, H, W, C), as all others.
+    b: the other clip.
+    a_as_b: identity of a, motion of b.
+    b_as_a: identity of b, motion of a.
+    scale: enlargement; None makes a frame about 160 pixels high.
+
+  Returns:
+    T RGB images of one size, for `video.write_gif` or `video.write_mp4`.
+  """
+  panels = {'a': a, 'b': b, 'a moves as b': a_as_b, 'b moves as a': b_as_a}
+  for name, clip in panels.items():
+    _check_pictures(name, clip, 4)
+  scale = _scale_for(a, 160) if scale is None else scale
+  height, width = (scale * n for n in a.shape[1:3])
+  step = width + _GUTTER
+  size = (len(panels) * step - _GUTTER + 2 * _MARGIN,
+          _LABEL + height + 2 * _MARGIN)
+  films = []
+  for t in range(len(a)):
+    image = Image.new('RGB', size, 'white')
+    draw = ImageDraw.Draw(image)
+    for k, (name, clip) in enumerate(panels.items()):
+      left, top = _MARGIN + k * step, _MARGIN + _LABEL
+      image.paste(to_image(upscale(clip[t], scale)), (left, top))
+      draw.text((left + width // 2, top - 8), name, fill=_GREY, font=_font(),
+                anchor='ms')
+    films.append(image)
+  return films
+
+
 def reconstruction_strip(
     originals: np.ndarray,
     reconstructions: np.ndarray,

@@ -1,5 +1,6 @@
 """Sprite sheets whose pixels say where they come from."""
 
+import fractions
 import hashlib
 import pathlib
 
@@ -57,3 +58,50 @@ def sheets(sheet_files, tmp_path, monkeypatch) -> pathlib.Path:
   monkeypatch.setattr(sprites, 'NUM_CHARACTERS', VARIANTS**4)
   monkeypatch.setattr(sprites, 'NUM_TRAIN', 12)
   return root
+
+
+@pytest.fixture
+def write_film():
+  """Writes a film; see the function."""
+  return _write_film
+
+
+def _write_film(path, frames, *, times=None, codec='ffv1', options=None):
+  """Writes frames (T, H, W, 3); ffv1 in .mkv loses nothing.
+
+  Args:
+    path: file to write.
+    frames: uint8.
+    times: ms at which each frame is shown; None: every 100 ms.
+    codec: name of the encoder.
+    options: of the container.
+  """
+  av = pytest.importorskip('av')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  form = 'bgr0' if codec == 'ffv1' else 'yuv420p'
+  times = range(0, 100 * len(frames), 100) if times is None else times
+  with av.open(str(path), 'w', options=options or {}) as container:
+    stream = container.add_stream(codec, rate=10)
+    stream.height, stream.width = frames.shape[1:3]
+    stream.pix_fmt = form
+    ms = fractions.Fraction(1, 1000)
+    stream.codec_context.time_base = fractions.Fraction(1, 10) if (
+        codec in ('mpeg4', 'mpeg2video')) else ms
+    for frame, time in zip(frames, times):
+      picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+      picture.time_base = stream.codec_context.time_base
+      picture.pts = round(time * ms / picture.time_base)
+      container.mux(stream.encode(picture))
+    container.mux(stream.encode())
+
+
+@pytest.fixture
+def write_pictures():
+  """Writes frames (T, H, W, 3) as files of a folder, by number from `first`."""
+
+  def write(path, frames, *, form='{}.png', first=0):
+    path.mkdir(parents=True)
+    for number, frame in enumerate(frames, first):
+      Image.fromarray(frame).save(path / form.format(number))
+
+  return write

@@ -102,7 +102,7 @@ def test_a_damaged_sheet_is_an_error_that_names_it(sheets, damage):
 
 def test_an_unknown_size_lists_the_sizes():
   with pytest.raises(ValueError, match=r'size=48, expected one of \(64, 32'):
-    sprites.Sprites.config_name(size=48)
+    sprites.Options(size=48)
 
 
 def test_clips_of_the_real_sheets_equal_an_independent_rendering():

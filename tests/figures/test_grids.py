@@ -196,3 +196,19 @@ def test_reconstructions_of_other_clips_are_refused():
   sources, drivers, _ = _swaps(2)
   with pytest.raises(ValueError, match='must have one shape'):
     grids.reconstruction_strip(sources, drivers)
+
+
+def test_pair_and_its_swaps_play_side_by_side():
+  clips = [_clip([(50 * k, 10, 20 * t + 1) for t in range(3)])
+           for k in range(4)]
+  films = grids.pair_animation(*clips, scale=5)
+  assert len(films) == 3
+  assert len({film.size for film in films}) == 1
+  for t, film in enumerate(films):
+    boxes = [_box(film, (50 * k, 10, 20 * t + 1)) for k in range(4)]
+    assert [(right - left, bottom - top)
+            for left, top, right, bottom in boxes] == [(19, 19)] * 4
+    assert all(one[2] < other[0] for one, other in zip(boxes, boxes[1:]))
+    assert len({top for _, top, _, _ in boxes}) == 1
+  tall = grids.pair_animation(*clips)[0]
+  assert tall.height > 160  # Small clips are enlarged.

@@ -29,6 +29,7 @@ import tqdm
 
 from seqdiff.data import batch
 from seqdiff.data import transforms
+from seqdiff.data.builders import base
 
 URL = 'https://github.com/YingzhenLi/Sprites'
 CELL = 64
@@ -99,6 +100,25 @@ SHA256 = {
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """Which form of the clips."""
+
+  size: int = base.option(
+      CELL, f'height and width in pixels, one of {SIZES}', form=True)
+
+  def __post_init__(self):
+    if self.size not in SIZES:
+      raise ValueError(
+          f'sprites: size={self.size}, expected one of {SIZES}. Choose one of '
+          'these, or prepare 64 and shrink the frames yourself.')
+
+  @property
+  def config_name(self) -> str:
+    """Folder of this form of the set."""
+    return str(self.size)
+
+
 @dataclasses.dataclass
 class SpritesConfig(tfds.core.BuilderConfig):
   """One resolution; `size` is height and width in pixels."""
@@ -106,8 +126,8 @@ class SpritesConfig(tfds.core.BuilderConfig):
   size: int = CELL
 
 
-class Sprites(tfds.core.GeneratorBasedBuilder):
-  """TFDS builder; needs no TensorFlow (file_format='array_record')."""
+class Sprites(base.Builder):
+  """TFDS builder of the sprite sheets."""
 
   VERSION = tfds.core.Version('1.0.0')
   BUILDER_CONFIGS = [
@@ -116,24 +136,19 @@ class Sprites(tfds.core.GeneratorBasedBuilder):
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
       f'manual_dir is a checkout of {URL}, or a folder with its folders '
       f'{", ".join(SHA256)}.')
-  FACTORS = FACTORS
-  # No downloads, so no list of checksums; TFDS 4.9.10 would look for one with
-  # a package (importlib_resources) that it does not install.
-  url_infos = None
+  OPTIONS = Options
 
-  @staticmethod
-  def config_name(*, size: int = CELL) -> str:
-    """Name of the TFDS config with clips of size x size pixels."""
-    if size not in SIZES:
-      raise ValueError(
-          f'sprites: size={size}, expected one of {SIZES}. Choose one of '
-          'these, or prepare 64 and shrink the frames yourself.')
-    return str(size)
-
-  @staticmethod
-  def check_manual(manual_dir: str) -> None:
-    """Raises a ValueError unless every sheet is there and is the right one."""
+  @classmethod
+  def configure(cls, options: Options, manual_dir: str) -> str:
+    """Checks that every sheet is there and is the right one."""
     read_sheets(manual_dir)
+    return options.config_name
+
+  @classmethod
+  def factors_in(cls, path: pathlib.Path) -> tuple[batch.Factor, ...]:
+    """The same in every form."""
+    del path
+    return FACTORS
 
   def _info(self) -> tfds.core.DatasetInfo:
     size = self.builder_config.size

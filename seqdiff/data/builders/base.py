@@ -1,0 +1,104 @@
+"""What the TFDS builders of this library share.
+
+Besides what TFDS asks for, a builder has
+
+  OPTIONS      a frozen dataclass of its `option`s and of the property
+               `config_name`, the folder of this form of the set; it refuses
+               impossible values
+  configure    checks the publisher's files before anything is written
+  factors_in   the labelled factors of a prepared set
+  reading_in   how other films are read like its clips
+  differences  what an earlier preparation in the same folder did otherwise
+  summary      what to tell the user at the end
+
+and its feature `x` is the clip; each other feature is a label. The options that
+say which `form` of a set is meant are also those of `config.data`; the other
+ones only say how to prepare it.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import pathlib
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from seqdiff.core import errors
+from seqdiff.data import batch
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """A builder; needs no TensorFlow (file_format='array_record')."""
+
+  OPTIONS: type
+  # No downloads, so no list of checksums; TFDS 4.9.10 would look for one with
+  # a package (importlib_resources) that it does not install.
+  url_infos = None
+
+  @classmethod
+  def configure(
+      cls, options: Any, manual_dir: str
+  ) -> str | tfds.core.BuilderConfig:
+    """Returns the TFDS config, or its name.
+
+    Raises:
+      ValueError: unless the files in `manual_dir` are as they should be.
+    """
+    raise NotImplementedError
+
+  @classmethod
+  def factors_in(cls, path: pathlib.Path) -> tuple[batch.Factor, ...]:
+    """The labelled factors of the set that was prepared in `path`."""
+    raise NotImplementedError
+
+  @classmethod
+  def reading_in(cls, path: pathlib.Path) -> dict[str, Any]:
+    """How a film is read like the clips in `path`; see `data.video.clips`."""
+    del path
+    return {}
+
+  @classmethod
+  def differences(
+      cls, path: pathlib.Path, options: Any, manual_dir: str
+  ) -> list[str]:
+    """What is not as in the preparation that wrote `path`."""
+    del path, options, manual_dir
+    return []
+
+  def summary(self) -> str:
+    """Sentences about what was left out; empty if nothing was."""
+    return ''
+
+
+def option(default: Any, help_text: str, *, form: bool = False) -> Any:
+  """A field of `OPTIONS`.
+
+  Args:
+    default: its value if it is not given.
+    help_text: what it means, for the command line.
+    form: whether it is also an option of `config.data`.
+  """
+  return dataclasses.field(
+      default=default, metadata={'help': help_text, 'form': form})
+
+
+def make_options(
+    builder: type[Builder], values: Mapping[str, Any], *, form: bool = False
+) -> Any:
+  """`builder.OPTIONS` with these values; only those of its form, if asked.
+
+  Raises:
+    ValueError: for an option that does not exist or a value out of range.
+  """
+  known = [field.name for field in dataclasses.fields(builder.OPTIONS)
+           if field.metadata['form'] or not form]
+  for name in values:
+    if name not in known:
+      raise errors.unknown_name(f'option of {builder.name}', name, known)
+  return builder.OPTIONS(**values)
+
+
+def form_of(options: Any) -> dict[str, Any]:
+  """The options that say which form of the set is meant."""
+  return {field.name: getattr(options, field.name)
+          for field in dataclasses.fields(options) if field.metadata['form']}
