@@ -35,7 +35,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.method.cross_static = True
   config.method.frames_per_step = 4
   config.method.encoder = ml_collections.ConfigDict(
-      dict(kind='convnet', channels=16, features=128))
+      dict(
+      kind='convnet', channels=16, features=128, local_features=0))
   config.method.denoiser.update(
       channels=32, multipliers=(1, 2), num_blocks=1, attention_levels=(),
       groups=8, dropout=0.0, patch_size=2, coordinates=True)

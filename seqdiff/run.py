@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 
 from seqdiff import build
 from seqdiff.core import keys
@@ -118,9 +119,7 @@ def train(
       `training.loop.train` raises.
   """
   plain = to_plain(config)
-  tx, _ = optim.make_optimizer(
-      num_steps=config.train.num_steps,
-      **{k: v for k, v in config.optim.items() if k != 'ema_decay'})
+  tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)
   driver.check_batch_size(config.data.batch_size)
@@ -144,6 +143,15 @@ def train(
         parallel=driver, writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
+
+
+def optimizer(
+    config: ml_collections.ConfigDict,
+) -> optax.GradientTransformation:
+  """The optimizer of `config.optim`."""
+  return optim.make_optimizer(
+      num_steps=config.train.num_steps,
+      **{k: v for k, v in config.optim.items() if k != 'ema_decay'})[0]
 
 
 def _rehearse(method: base.Trainable, batch: types.Batch) -> None:

@@ -20,7 +20,8 @@ FLOORS = {
     'methods': 3,
     'training': 4, 'sampling': 4, 'evaluation': 4,
     'figures': 5,
-    'build': 6, 'main': 6, 'modes': 6, 'run': 6, '__init__': 6,
+    'benchmark': 6, 'build': 6, 'cli': 6, 'main': 6, 'modes': 6, 'run': 6,
+    '__init__': 6,
 }  # fmt: skip
 ROOF = 6
 LINEN_FLOOR = 2  # The lowest floor with networks.
@@ -29,7 +30,8 @@ SIDEWAYS = {('evaluation', 'sampling')}
 NOT_FOR_FIGURES = {'diffusion', 'losses', 'nets', 'methods', 'training',
                    'sampling'}  # fmt: skip
 THIRD_PARTY_ROOMS = {'methods', 'training', 'sampling', 'evaluation'}
-CONFIG_FILES = {'build.py', 'main.py', 'modes.py', 'run.py'}  # The roof.
+CONFIG_FILES = {  # The roof.
+    'benchmark.py', 'build.py', 'cli.py', 'main.py', 'modes.py', 'run.py'}
 FOLDERS = ('configs', 'launch', 'seqdiff', 'tests', 'third_party')
 MAX_FILE, MAX_FUNCTION, MAX_CALL = 400, 60, 80
 LEFTOVERS = {

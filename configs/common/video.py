@@ -41,6 +41,7 @@ def _method():
       static_kl=ml_collections.config_dict.placeholder(float),  # Departure.
       dynamic_kl=ml_collections.config_dict.placeholder(float),  # Departure.
       cross_static=False,  # Departure: True.
+      recolour=False,  # Departure: True.
       frames_per_step=ml_collections.config_dict.placeholder(int),  # Departure.
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
       remat=False,  # True: less memory, more time.

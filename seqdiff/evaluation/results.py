@@ -108,9 +108,16 @@ def write(workdir: str | os.PathLike[str], result: Result) -> pathlib.Path:
     ValueError: a metric is nested, not finite or out of range; or the file
       exists and is of another run.
   """
-  _check_metrics(result.metrics)
   check_owner(workdir, result.protocol, result.config)
-  path = path_of(workdir, result.protocol)
+  return write_file(path_of(workdir, result.protocol), result)
+
+
+def write_file(
+    path: str | os.PathLike[str], result: Result
+) -> pathlib.Path:
+  """As `write`, to any place; what is there is replaced."""
+  _check_metrics(result.metrics)
+  path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
   try:

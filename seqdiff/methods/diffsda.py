@@ -20,8 +20,10 @@ Departures, all off by default: `unit_codes` scales codes to unit size;
 of KL(N(mu, sigma^2) | N(0, I)), so that what the other code tells for free is
 not told twice; with `cross_static` the static code of one half of a training
 clip conditions the other half, so that it gains nothing from what changes
-between them; `frames_per_step` decodes a random subset of the frames of a clip,
-an unbiased estimate of the loss. `nets` and `edm` name further ones.
+between them; with `recolour` the dynamic codes of a training clip are read
+from a copy of it in random colours (see `views`); `frames_per_step` decodes a
+random subset of the frames of a clip, an unbiased estimate of the loss. `nets`
+and `edm` name further ones.
 """
 
 import dataclasses
@@ -38,6 +40,7 @@ from seqdiff.diffusion import edm
 from seqdiff.diffusion import samplers
 from seqdiff.losses import gaussian
 from seqdiff.methods import base
+from seqdiff.methods import views
 from seqdiff.nets import decoders
 from seqdiff.nets import encoders
 
@@ -87,6 +90,7 @@ class DiffSDA:
     dynamic_kl: None, or weight of the KL of the dynamic codes.
     cross_static: whether halves of a clip exchange static codes in training;
       clips then have an even number of frames.
+    recolour: whether the dynamic encoder sees random colours in training.
     frames_per_step: None, or number of frames decoded per clip in training.
   """
 
@@ -98,6 +102,7 @@ class DiffSDA:
   static_kl: float | None = None
   dynamic_kl: float | None = None
   cross_static: bool = False
+  recolour: bool = False
   frames_per_step: int | None = None
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
@@ -187,8 +192,11 @@ class DiffSDA:
   def _codes(self, params, x, mask, *, key=None, index=None, train=False):
     """The codes and the penalties on them (B,); sampled if training."""
     rngs = {'dropout': keys.named(key, 'encoder_dropout')} if train else None
-    static, dynamic = self.encoder.apply(
+    encode = lambda x: self.encoder.apply(
         params, x, mask, train=train, rngs=rngs)
+    static, dynamic = encode(x)
+    if train and self.recolour:
+      _, dynamic = encode(views.recolour(keys.named(key, 'colours'), index, x))
     static, static_kl = self._limit(
         'static', static, self.static_kl, key if train else None, index)
     dynamic, dynamic_kl = self._limit(

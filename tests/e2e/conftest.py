@@ -7,6 +7,7 @@ from absl import flags
 import jax
 import pytest
 
+from seqdiff import cli as cli_lib
 from seqdiff import main
 
 # The quickstart, except that all is small.
@@ -43,7 +44,7 @@ def call(capture: pytest.CaptureFixture | None, *args: str) -> Ended:
     patch.setattr(sys, 'argv', ['seqdiff.main', *args])
     read()
     try:
-      main.run()
+      cli_lib.run(main.main)
       code = 0
     except SystemExit as end:
       code = end.code or 0

@@ -20,6 +20,7 @@ from configs.common import video
 from seqdiff import build
 from seqdiff.core import keys
 from seqdiff.methods import base
+from seqdiff.methods import views
 
 torch = pytest.importorskip('torch')
 
@@ -155,9 +156,14 @@ def _noise(case):
     dynamic = jnp.concatenate(
         [normal(k, 'dynamic', x.shape[1] // len(halves), m.dynamic_dim)
          for k in halves], axis=1)
+  mix = gamma = None
+  if m.recolour:
+    mix, gamma = (jnp.stack(a, axis=1) for a in zip(*(
+        views.random_colours(keys.named(k, 'colours'), index, x.shape[-1])
+        for k in halves)))
   return torch_diffsda.Noise(**_to_torch(dict(
       frames=frames, static=static, dynamic=dynamic, sigma=sigma,
-      eps=_frames_first(eps))))
+      eps=_frames_first(eps), mix=mix, gamma=gamma)))
 
 
 def test_codes_agree(case):

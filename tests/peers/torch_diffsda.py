@@ -31,6 +31,8 @@ class Noise:
     dynamic: (B, T, Dd).
     sigma: (B, n) noise levels.
     eps: (B, n, C, H, W).
+    mix: (B, halves, C, C), colours of what the dynamic encoder sees.
+    gamma: (B, halves, C).
   """
 
   frames: torch.Tensor | None = None
@@ -38,6 +40,8 @@ class Noise:
   dynamic: torch.Tensor | None = None
   sigma: torch.Tensor | None = None
   eps: torch.Tensor | None = None
+  mix: torch.Tensor | None = None
+  gamma: torch.Tensor | None = None
 
 
 class DiffSDA(nn.Module):
@@ -52,6 +56,7 @@ class DiffSDA(nn.Module):
     static_kl: None, or weight of the KL of a Gaussian static code.
     dynamic_kl: None, or weight of the KL of Gaussian dynamic codes.
     cross_static: halves of a clip exchange static codes in training.
+    recolour: the dynamic encoder sees random colours in training.
     frames_per_step: None, or number of frames decoded in training.
   """
 
@@ -66,6 +71,7 @@ class DiffSDA(nn.Module):
       static_kl: float | None = None,
       dynamic_kl: float | None = None,
       cross_static: bool = False,
+      recolour: bool = False,
       frames_per_step: int | None = None,
   ):
     super().__init__()
@@ -73,7 +79,7 @@ class DiffSDA(nn.Module):
     self.diffusion, self.sampler = diffusion, sampler
     self.unit_codes = unit_codes
     self.kl_weights = {'static': static_kl, 'dynamic': dynamic_kl}
-    self.cross_static = cross_static
+    self.cross_static, self.recolour = cross_static, recolour
     self.frames_per_step = frames_per_step
 
   def forward(
@@ -184,6 +190,8 @@ class DiffSDA(nn.Module):
     split = lambda a: a.unflatten(1, (halves, -1)).flatten(0, 1)
     part_mask = None if mask is None else split(mask)
     static, dynamic = self.encoder(split(x), part_mask)
+    if self.training and self.recolour:
+      _, dynamic = self.encoder(_recolour(split(x), noise), part_mask)
     static_noise = dynamic_noise = None
     if noise is not None and noise.static is not None:
       static_noise = noise.static.reshape(*static.shape[:-1], -1)
@@ -256,6 +264,7 @@ def from_config(
   for name in 'static', 'dynamic':  # Mean and log variance.
     head[f'{name}_dim'] *= 1 if options[f'{name}_kl'] is None else 2
   encoder, denoiser = options.pop('encoder'), options.pop('denoiser')
+  head['local_features'] = encoder.get('local_features', 0)
   if encoder.pop('kind') == 'convnet':
     frames = torch_nets.ConvNet(channels, size, **encoder)
     features = encoder['features']
@@ -315,6 +324,22 @@ def _exchange(static, mask, num_frames):
     real = mask.any(dim=1).unflatten(0, (-1, 2)).flip(1)
     given = torch.where(real[..., None, None], given, own)
   return given.flatten(1, 2)
+
+
+def _recolour(x, noise):
+  """Clips (N, T, C, H, W), each with its channels averaged and a gamma."""
+  channels = x.shape[2]
+  mix, gamma = noise.mix, noise.gamma
+  if mix is None:
+    weight = torch.distributions.Dirichlet(torch.ones(channels)).sample(
+        (len(x), channels)).to(x.device)
+    amount = torch.rand(len(x), 1, 1, device=x.device)
+    mix = torch.lerp(torch.eye(channels, device=x.device), weight, amount)
+    gamma = 2.0 ** (2.0 * torch.rand(len(x), channels, device=x.device) - 1.0)
+  mix, gamma = mix.reshape(-1, channels, channels), gamma.reshape(-1, channels)
+  brightness = ((x + 1.0) / 2.0).clamp(1e-3, 1.0)
+  mixed = torch.einsum('ndc,ntchw->ntdhw', mix, brightness)
+  return 2.0 * mixed ** gamma[:, None, :, None, None] - 1.0
 
 
 def _choose_frames(x, mask, count):

@@ -1,0 +1,105 @@
+"""What the command lines share: --config, and errors in one paragraph."""
+
+from collections.abc import Callable, Sequence
+import pathlib
+import re
+import runpy
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+import ml_collections
+from ml_collections import config_flags
+from ml_collections.config_flags import config_path
+
+from seqdiff.core import errors
+
+CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'Config file, such as configs/quickstart.py.',
+    lock_config=True)
+
+_NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
+              '--config=configs/quickstart.py.')
+
+
+def config_name() -> str:
+  """Name of the config file, without folder and ending."""
+  return pathlib.Path(
+      config_flags.get_config_filename(flags.FLAGS['config'])).stem
+
+
+def run(main: Callable[[], None]) -> None:
+  """Runs a program; a user's error ends in one paragraph and exit code 2."""
+
+  def guarded(argv: Sequence[str]) -> None:
+    try:
+      if len(argv) > 1:
+        raise ValueError(
+            f'Arguments {argv[1:]} are not flags; expected --flag=value only. '
+            'Put two dashes and an equals sign.')
+      main()
+    except (ValueError, OSError) as error:
+      logging.debug('Where it happened:', exc_info=True)  # With --verbosity=1.
+      print(f'error: {error}', file=sys.stderr)
+      sys.exit(2)
+
+  logging.set_verbosity(logging.WARNING)  # Orbax tells much at INFO.
+  app.run(guarded, flags_parser=_parse_flags)
+
+
+def require_config() -> ml_collections.ConfigDict:
+  """The config that was given.
+
+  Raises:
+    ValueError: if none was.
+  """
+  if CONFIG.value is None:
+    raise ValueError(_NO_CONFIG)
+  return CONFIG.value
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+  """Parses flags; a wrong one ends in one paragraph and exit code 2."""
+  keys = [arg.removeprefix('--config.').partition('=') for arg in argv
+          if arg.startswith('--config.')]
+  try:
+    _check_keys(argv, [key for key, _, _ in keys])
+    # The parsers of ml_collections know no None, which means off.
+    rest = flags.FLAGS([arg for arg in argv if not (
+        arg.startswith('--config.') and arg.endswith('=None'))])
+    for key, _, value in keys:
+      if value == 'None':
+        config_path.set_value(key, CONFIG.value, None)
+    return rest
+  except (ValueError, flags.Error) as error:
+    text = ' '.join(str(error).split()).removesuffix('.')
+    if isinstance(error, flags.Error):
+      module = re.sub(r'.*/seqdiff/(\w+)\.py$', r'seqdiff.\1', argv[0])
+      text += ('. Expected --flag=value with the flags of `python -m '
+               f'{module} --help`, and --config.<section>.<key>=<value> '
+               'with a value of the type that it has in the config file')
+    print(f'error: {text}.', file=sys.stderr)
+    sys.exit(2)
+
+
+def _check_keys(argv: Sequence[str], keys: Sequence[str]) -> None:
+  """Raises ValueError for a missing config file or a key it does not have."""
+  paths = re.findall('^--?config[=\n](.*)$', '\n'.join(argv), re.MULTILINE)
+  if not paths and keys:
+    raise ValueError(_NO_CONFIG)
+  if not paths:
+    return
+  path = paths[-1].partition(':')[0]
+  if not pathlib.Path(path).is_file():
+    raise errors.unknown_name(
+        'config file', path, [str(p) for p in pathlib.Path().glob(
+            'configs/[!_]*.py')])
+  config = runpy.run_path(path)['get_config'](*paths[-1].split(':', 1)[1:])
+  for key in keys:
+    section, name = config, 'config'
+    for part in key.split('.'):
+      known = section if isinstance(section, ml_collections.ConfigDict) else ()
+      if part not in known:
+        raise errors.unknown_name(f'key of {name}', part, known)
+      section, name = section[part], f'{name}.{part}'

@@ -1,0 +1,110 @@
+"""Tests of `seqdiff.benchmark`."""
+
+import sys
+
+from absl import flags
+import numpy as np
+import pytest
+
+from configs import quickstart
+from seqdiff import benchmark
+from seqdiff import cli
+from seqdiff.evaluation import results
+
+_SMALL = dict(rounds=2, seconds=0.01)
+
+
+def _small_config():
+  config = quickstart.get_config()
+  config.data.update(size=8, num_frames=4, batch_size=8, eval_batch_size=2)
+  config.method.update(static_dim=4, dynamic_dim=2, hidden=8, frames_per_step=2)
+  config.method.encoder.update(channels=4, features=8)
+  config.method.denoiser.update(channels=8, multipliers=(1,), groups=4)
+  return config
+
+
+def _call(monkeypatch, capsys, *args):
+  """Runs the command line; returns exit code and stderr."""
+  flags.FLAGS.unparse_flags()
+  monkeypatch.setattr(sys, 'argv', ['seqdiff.benchmark', *args])
+  with pytest.raises(SystemExit) as end:
+    cli.run(benchmark.main)
+  return end.value.code, capsys.readouterr().err
+
+
+def test_sides_take_turns_of_equal_work():
+  order, cost = [], {'here': 0.5, 'there': 2.0}
+
+  def side(name):
+    def work(repeats):
+      order.append((name, repeats))
+      return repeats * cost[name]
+    return work
+
+  here, there = benchmark.take_turns(
+      side('here'), side('there'), rounds=3, seconds=10.0)
+  # Once to compile, once to see how long it takes, then the rounds.
+  assert order == [('here', 1), ('there', 1)] * 2 + [
+      ('here', 5), ('there', 5)] * 3
+  np.testing.assert_allclose(here.seconds, [0.5] * 3)
+  np.testing.assert_allclose(there.seconds, [2.0] * 3)
+  assert (here.first, there.first) == (0.5, 2.0)
+
+
+def test_metrics_hold_ratios_of_the_two_sides():
+  pytest.importorskip('torch')
+  metrics = benchmark.measure(_small_config(), variants=['eager'], **_SMALL)
+  for job in benchmark.JOBS:
+    ours, theirs = metrics[f'{job}/per_second'], metrics[
+        f'{job}/per_second_eager']
+    # The median of two ratios lies between them, as does that of speeds.
+    spread = 4 * metrics[f'{job}/ratio_eager_std'] + 1e-6
+    assert metrics[f'{job}/ratio_eager'] == pytest.approx(
+        ours / theirs, abs=spread)
+    # To compile takes longer than to run.
+    assert metrics[f'{job}/first_seconds'] * ours > 5
+  assert min(metrics['peak_bytes'], metrics['peak_bytes_eager']) > 10e6
+
+
+def test_peer_that_is_not_there_is_explained(monkeypatch, tmp_path):
+  monkeypatch.setattr(benchmark, '_ROOT', tmp_path)
+  with pytest.raises(ValueError, match='peer has stopped.*extra `peers`.*test'):
+    benchmark.measure(_small_config(), variants=['eager'], **_SMALL)
+
+
+@pytest.mark.parametrize('args, message', [
+    ((), r'--out is missing; expected .*results/quickstart/benchmark\.json'),
+    (('--out=x.json', '--variants=egaer'), 'variants=egaer, expected eager'),
+    (('--out=x.json', '--config.method.name=divd'), "Unknown method 'divd'"),
+])
+def test_wrong_flags_are_explained(
+    monkeypatch, capsys, tmp_path, args, message):
+  config = cli.__file__.replace('seqdiff/cli.py', 'configs/quickstart.py')
+  monkeypatch.chdir(tmp_path)
+  code, text = _call(monkeypatch, capsys, f'--config={config}', *args)
+  assert code == 2
+  with pytest.raises(ValueError, match=message):
+    raise ValueError(text)
+  assert not list(tmp_path.iterdir())
+
+
+def test_file_that_is_no_result_is_kept(monkeypatch, capsys, tmp_path):
+  path = tmp_path / 'thesis.json'
+  path.write_text('mine')
+  code, text = _call(
+      monkeypatch, capsys, '--config=configs/quickstart.py', f'--out={path}')
+  assert code == 2 and 'is no result file' in text
+  assert path.read_text() == 'mine'
+
+
+def test_result_can_be_read(monkeypatch, capsys, tmp_path):
+  path = tmp_path / 'speed.json'
+  monkeypatch.setattr(benchmark, 'measure', lambda config, **_: {
+      'swap/ratio_eager': 1.5})
+  code, _ = _call(monkeypatch, capsys, '--config=configs/quickstart.py',
+                  f'--out={path}', '--rounds=3')
+  found = results.read(path)
+  assert code is None or code == 0
+  assert found.protocol == 'benchmark' and found.counts['rounds'] == 3
+  assert found.config['data']['name'] == 'puppets'
+  assert found.metrics == {'swap/ratio_eager': 1.5}
