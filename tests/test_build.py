@@ -166,7 +166,7 @@ def test_data_on_disk_gets_what_the_loader_does_not(monkeypatch):
 
 @pytest.mark.parametrize('changes, message', [
     ({'data__name': 'pupets'}, "Unknown data set 'pupets'. Did you mean 'pu"),
-    ({'data__name': None}, "Unknown data set 'None'.*Known: puppets, frames, mug, sprites"),
+    ({'data__name': None}, "data set 'None'.*Known: .*puppets.*sprites"),
     ({'data__sise': 8}, "option config.data 'sise'. Did you mean 'size'"),
     ({'data__size': 4}, 'puppets: size=4, expected at least 8'),
     ({'eval__split': 'tset'}, "Unknown split 'tset'. Did you mean 'test'"),

@@ -1,12 +1,8 @@
-"""Tests of `methods.views` and of the lever that uses it."""
-
-import dataclasses
+"""Tests of `methods.views`."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from seqdiff.methods import diffsda
 from seqdiff.methods import views
 
 KEY = jax.random.key(3)
@@ -64,24 +60,3 @@ def test_draws_are_averages_and_gammas_around_nothing_changed():
   # On average half way between itself and the plain average of all.
   np.testing.assert_allclose(
       np.mean(mix, axis=0), np.eye(3) / 2 + 1 / 6, atol=0.03)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pixels:
-  """An encoder without weights: the codes are pixels of the clip."""
-
-  def apply(self, params, x, mask, *, train, rngs):
-    del params, mask, train, rngs
-    return x[:, 0, 0, 0], x[:, :, 0, 0]
-
-
-def test_only_dynamic_codes_and_only_in_training_see_other_colours():
-  method = diffsda.DiffSDA(encoder=Pixels(), denoiser=None, recolour=True)
-  x, index = _clips(), np.arange(4)
-  mask = np.ones(x.shape[:2], bool)
-  codes, _ = method._codes(None, x, mask, key=KEY, index=index, train=True)
-  np.testing.assert_array_equal(codes.static, x[:, 0, 0, 0])
-  assert np.abs(codes.dynamic - x[:, :, 0, 0]).max() > 0.05
-  seen = method.encode({'encoder': None}, jnp.asarray(x), mask)
-  np.testing.assert_array_equal(seen.static, x[:, 0, 0, 0])
-  np.testing.assert_array_equal(seen.dynamic, x[:, :, 0, 0])

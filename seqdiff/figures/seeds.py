@@ -1,0 +1,69 @@
+"""One result file made of several, of runs that differ in their seed alone.
+
+  python -m seqdiff.figures.seeds --out=configs/results/X/swap.json \\
+      runs/X-0/results/swap.json runs/X-1/results/swap.json
+
+Each metric becomes its mean over the runs, and `<metric>_std` its spread; the
+number of runs is in `counts['seeds']`.
+"""
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+import sys
+
+import numpy as np
+
+from seqdiff.evaluation import results
+
+
+def merge(found: Sequence[results.Result]) -> results.Result:
+  """The mean of the results of several seeds.
+
+  Args:
+    found: at least two results.
+
+  Returns:
+    A result with the config and the seed of the first.
+
+  Raises:
+    ValueError: if they differ in more than the seed, or not in the seed.
+  """
+  first = found[0]
+  kinds = {(r.protocol, r.version, r.step, results.config_hash(
+      {**r.config, 'seed': 0})) for r in found}
+  seeds = {r.config['seed'] for r in found}
+  if len(kinds) > 1 or len(seeds) < max(2, len(found)):
+    raise ValueError(
+        f'{len(found)} results of the seeds {sorted(seeds)}, of which '
+        f'{len(kinds)} differ in more than the seed; expected two or more '
+        'results of one protocol and one config, each of another seed.')
+  metrics = {}
+  for name in first.metrics:
+    base = name.removesuffix('_std')
+    if base != name and base in first.metrics:
+      continue  # The spread over judges gives way to that over seeds.
+    values = [r.metrics[name] for r in found]
+    metrics[name] = float(np.mean(values))
+    metrics[f'{name}_std'] = float(np.std(values))
+  return dataclasses.replace(
+      first, metrics=metrics, counts={**first.counts, 'seeds': len(found)},
+      wall_seconds=sum(r.wall_seconds for r in found))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Merges files; returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
+  parser.add_argument('--out', required=True, help='the file to write')
+  parser.add_argument('files', nargs='+', help='one result file per seed')
+  args = parser.parse_args(argv)
+  try:
+    results.write_file(args.out, merge([results.read(f) for f in args.files]))
+  except (ValueError, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,54 @@
+"""Tests of `figures.seeds`."""
+
+import dataclasses
+
+import pytest
+
+from seqdiff.evaluation import results
+from seqdiff.figures import seeds
+
+
+def _result(seed, accuracy, **changes):
+  return dataclasses.replace(results.Result(
+      protocol='swap', version=1, config={'seed': seed, 'data': {'size': 8}},
+      seed=42, step=10, counts={'pairs': 5}, wall_seconds=2.0,
+      metrics={'joint_accuracy': accuracy, 'joint_accuracy_std': 0.3}),
+      **changes)
+
+
+def test_metrics_are_means_and_spreads_over_seeds(tmp_path):
+  files = []
+  for seed, accuracy in enumerate((0.2, 0.6)):
+    files.append(str(results.write(
+        tmp_path / str(seed), _result(seed, accuracy))))
+  out = tmp_path / 'merged.json'
+  assert seeds.main(['--out', str(out), *files]) == 0
+  merged = results.read(out)
+  assert merged.metrics == pytest.approx(
+      {'joint_accuracy': 0.4, 'joint_accuracy_std': 0.2})
+  assert merged.counts == {'pairs': 5, 'seeds': 2}
+  assert merged.wall_seconds == 4.0 and merged.config['seed'] == 0
+
+
+@pytest.mark.parametrize('other', [
+    _result(0, 0.5),  # The same seed twice.
+    _result(1, 0.5, version=2),
+    _result(1, 0.5, step=11),
+    _result(1, 0.5, protocol='leakage'),
+    _result(1, 0.5, config={'seed': 1, 'data': {'size': 9}}),
+], ids=['seed', 'version', 'step', 'protocol', 'config'])
+def test_other_differences_are_refused(other):
+  with pytest.raises(ValueError, match='each of another seed'):
+    seeds.merge([_result(0, 0.5), other])
+
+
+def test_one_seed_has_no_spread():
+  with pytest.raises(ValueError, match=r'1 results of the seeds \[0\]'):
+    seeds.merge([_result(0, 0.5)])
+
+
+def test_nothing_is_written_of_what_is_refused(tmp_path, capsys):
+  path = str(results.write(tmp_path, _result(0, 0.5)))
+  out = tmp_path / 'merged.json'
+  assert seeds.main(['--out', str(out), path, path]) == 2
+  assert 'error: 2 results' in capsys.readouterr().err and not out.exists()
