@@ -8,7 +8,8 @@ constant within a clip, so it is as static as the character is, and nothing in
 the loss says which code should hold it. Therefore the dynamic codes of a
 training clip are read from a copy in random colours (`recolour`), which leaves
 the character to the static code; and the static code pays more for what it
-holds than the dynamic codes do, which leaves the action to these.
+holds than the dynamic codes do, which leaves the action to these. Halfway both
+prices rise, when the codes are learnt and the pictures need no more than them.
 """
 
 import ml_collections
@@ -32,6 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.method.static_kl = 5e-4
   config.method.dynamic_dim = 6
   config.method.dynamic_kl = 1e-4
+  config.method.kl_ramp = (4000, 4400, 8.0)
   config.method.cross_static = False
   config.method.recolour = True
   config.method.frames_per_step = 2

@@ -40,6 +40,7 @@ def _method():
       unit_codes=False,  # Departure: True scales codes to unit size.
       static_kl=ml_collections.config_dict.placeholder(float),  # Departure.
       dynamic_kl=ml_collections.config_dict.placeholder(float),  # Departure.
+      kl_ramp=ml_collections.config_dict.placeholder(tuple),  # Departure.
       cross_static=False,  # Departure: True.
       recolour=False,  # Departure: True.
       frames_per_step=ml_collections.config_dict.placeholder(int),  # Departure.

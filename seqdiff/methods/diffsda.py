@@ -18,12 +18,13 @@ codes, one s for all frames and a small d, separates the factors.
 Departures, all off by default: `unit_codes` scales codes to unit size;
 `static_kl` and `dynamic_kl` make a code Gaussian, N(mu, sigma^2), at the price
 of KL(N(mu, sigma^2) | N(0, I)), so that what the other code tells for free is
-not told twice; with `cross_static` the static code of one half of a training
-clip conditions the other half, so that it gains nothing from what changes
-between them; with `recolour` the dynamic codes of a training clip are read
-from a copy of it in random colours (see `views`); `frames_per_step` decodes a
-random subset of the frames of a clip, an unbiased estimate of the loss. `nets`
-and `edm` name further ones.
+not told twice; `kl_ramp` raises these prices late, when the codes are learnt;
+with `cross_static` the static code of one half of a training clip conditions
+the other half, so that it gains nothing from what changes between them; with
+`recolour` the dynamic codes of a training clip are read from a copy of it in
+random colours (see `views`); `frames_per_step` decodes a random subset of the
+frames of a clip, an unbiased estimate of the loss. `nets` and `edm` name
+further ones.
 """
 
 import dataclasses
@@ -88,6 +89,8 @@ class DiffSDA:
     unit_codes: whether codes (or their means) have a mean square of 1.
     static_kl: None, or weight of the KL of the static code.
     dynamic_kl: None, or weight of the KL of the dynamic codes.
+    kl_ramp: None, or (first step, last step, factor): both weights are
+      multiplied by what goes from 1 to the factor between these steps.
     cross_static: whether halves of a clip exchange static codes in training;
       clips then have an even number of frames.
     recolour: whether the dynamic encoder sees random colours in training.
@@ -101,6 +104,7 @@ class DiffSDA:
   unit_codes: bool = False
   static_kl: float | None = None
   dynamic_kl: float | None = None
+  kl_ramp: tuple[int, int, float] | None = None
   cross_static: bool = False
   recolour: bool = False
   frames_per_step: int | None = None
@@ -129,6 +133,10 @@ class DiffSDA:
     encode = self._cross_codes if train and self.cross_static else self._codes
     codes, penalty = encode(
         params['encoder'], x, mask, key=key, index=index, train=train)
+    if self.kl_ramp is not None:
+      factor = jnp.interp(step, *np.array(
+          [self.kl_ramp[:2], (1.0, self.kl_ramp[2])], np.float32))
+      penalty = {k: v * factor for k, v in penalty.items()}
     if train and self.frames_per_step is not None:
       frames = self._choose_frames(keys.named(key, 'frames'), index, mask)
       x, mask, dynamic = (

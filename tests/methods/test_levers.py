@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from seqdiff.methods import diffsda
 
@@ -91,3 +92,26 @@ def test_bottleneck_of_weight_zero_is_the_plain_model():
   np.testing.assert_allclose(losses['zero'], losses['plain'], rtol=1e-6)
   np.testing.assert_allclose(slopes['zero'], slopes['plain'], rtol=1e-5)
   assert losses['paid'] > losses['plain'] + 0.01
+
+
+@pytest.mark.parametrize('step, factor', [
+    (0, 1), (10, 1), (15, 3), (20, 5), (99, 5)])
+def test_prices_rise_between_two_steps(step, factor):
+  encoder = Linear(gaussian=True)
+  x = np.random.default_rng(0).normal(size=(2, 4, 3, 3, 1)).astype(np.float32)
+  batch = {'x': x, 'mask': np.ones((2, 4), bool), 'index': np.arange(2)}
+
+  class Blank:
+    def apply(self, params, x, *args, **kwargs):
+      return x * 0
+
+  kl = {}
+  for name, ramp in ('flat', None), ('ramp', (10, 20, 5.0)):
+    method = diffsda.DiffSDA(
+        encoder=encoder, denoiser=Blank(), static_kl=0.1, kl_ramp=ramp)
+    loss, parts = method.loss(
+        {'encoder': jnp.float32(0.7), 'denoiser': None}, batch,
+        jax.random.key(0), step=jnp.int32(step), train=True)
+    kl[name] = parts['static_kl']
+    np.testing.assert_allclose(loss, sum(parts.values()), rtol=1e-6)
+  np.testing.assert_allclose(kl['ramp'], factor * kl['flat'], rtol=1e-6)

@@ -55,6 +55,7 @@ class DiffSDA(nn.Module):
     unit_codes: codes (or their means) have mean square 1.
     static_kl: None, or weight of the KL of a Gaussian static code.
     dynamic_kl: None, or weight of the KL of Gaussian dynamic codes.
+    kl_ramp: None, or (first step, last step, factor on both weights).
     cross_static: halves of a clip exchange static codes in training.
     recolour: the dynamic encoder sees random colours in training.
     frames_per_step: None, or number of frames decoded in training.
@@ -70,6 +71,7 @@ class DiffSDA(nn.Module):
       unit_codes: bool = False,
       static_kl: float | None = None,
       dynamic_kl: float | None = None,
+      kl_ramp: tuple[int, int, float] | None = None,
       cross_static: bool = False,
       recolour: bool = False,
       frames_per_step: int | None = None,
@@ -79,6 +81,7 @@ class DiffSDA(nn.Module):
     self.diffusion, self.sampler = diffusion, sampler
     self.unit_codes = unit_codes
     self.kl_weights = {'static': static_kl, 'dynamic': dynamic_kl}
+    self.kl_ramp = kl_ramp
     self.cross_static, self.recolour = cross_static, recolour
     self.frames_per_step = frames_per_step
 
@@ -94,6 +97,10 @@ class DiffSDA(nn.Module):
     noise = Noise() if noise is None else noise
     halves = 2 if self.training and self.cross_static else 1
     static, dynamic, parts = self._codes(x, mask, halves, noise)
+    if self.kl_ramp is not None:
+      first, last, factor = self.kl_ramp
+      part = min(max((step - first) / (last - first), 0.0), 1.0)
+      parts = {k: v * (1.0 + part * (factor - 1.0)) for k, v in parts.items()}
     codes = _concat(static, dynamic)
     if self.training and self.frames_per_step is not None:
       frames = noise.frames
