@@ -240,3 +240,7 @@ class _Peer:
           'and the extra `peers` (pip install -e ".[peers]"). It said: '
           f'{self._process.stderr.read().strip()[-500:]}')
     return json.loads(answer)
+
+
+if __name__ == '__main__':
+  cli.run(main)
