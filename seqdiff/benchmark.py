@@ -72,6 +72,7 @@ def main() -> None:
           f'--variants={variant}, expected eager, compile or both.')
   if pathlib.Path(_OUT.value).exists():
     results.read(_OUT.value)  # Only an older result is replaced.
+  cli.use_all_cores(config)
   # The other side shares the device.
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   start = time.perf_counter()

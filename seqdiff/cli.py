@@ -1,6 +1,7 @@
 """What the command lines share: --config, and errors in one paragraph."""
 
 from collections.abc import Callable, Sequence
+import os
 import pathlib
 import re
 import runpy
@@ -9,6 +10,7 @@ import sys
 from absl import app
 from absl import flags
 from absl import logging
+import jax
 import ml_collections
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
@@ -57,6 +59,23 @@ def require_config() -> ml_collections.ConfigDict:
   if CONFIG.value is None:
     raise ValueError(_NO_CONFIG)
   return CONFIG.value
+
+
+def use_all_cores(config: ml_collections.ConfigDict) -> None:
+  """Makes one JAX device of each CPU core, if nothing has run yet.
+
+  XLA computes a convolution on one core only, so that a machine without an
+  accelerator is used better as several small devices. There are no more than
+  divide the batches of training and of evaluation.
+  """
+  sizes = (config.data.batch_size, config.data.eval_batch_size,
+           config.eval.judge.batch_size)
+  count = max(n for n in range(1, (os.cpu_count() or 1) + 1)
+              if all(size % n == 0 for size in sizes))
+  try:
+    jax.config.update('jax_num_cpu_devices', count)
+  except RuntimeError:
+    pass  # JAX is running already, as in a notebook.
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

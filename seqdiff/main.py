@@ -34,6 +34,7 @@ def main() -> None:
   if _MODE.value not in modes.MODES:
     raise errors.unknown_name('mode', _MODE.value, modes.MODES)
   config = cli.require_config()
+  cli.use_all_cores(config)
   _require_platform(_PLATFORM.value)
   workdir = pathlib.Path(_WORKDIR.value or f'runs/{cli.config_name()}')
   modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value)

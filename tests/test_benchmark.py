@@ -108,3 +108,14 @@ def test_result_can_be_read(monkeypatch, capsys, tmp_path):
   assert found.protocol == 'benchmark' and found.counts['rounds'] == 3
   assert found.config['data']['name'] == 'puppets'
   assert found.metrics == {'swap/ratio_eager': 1.5}
+
+
+def test_cores_divide_all_batches(monkeypatch):
+  found = []
+  monkeypatch.setattr(cli.os, 'cpu_count', lambda: 12)
+  monkeypatch.setattr(cli.jax.config, 'update', lambda *a: found.append(a))
+  config = quickstart.get_config()
+  config.data.update(batch_size=24, eval_batch_size=64)
+  config.eval.judge.batch_size = 32
+  cli.use_all_cores(config)
+  assert found == [('jax_num_cpu_devices', 8)]

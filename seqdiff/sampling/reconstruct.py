@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.methods import base
+from seqdiff.sampling import devices
 from seqdiff.sampling import noise
 
 
@@ -39,4 +40,4 @@ def make_reconstruct(
       x_init = noise.fresh(x_T, key, batch['index'], x.shape[1:])
     return jnp.clip(method.decode(params, factors, x_init), -1.0, 1.0)
 
-  return reconstruct
+  return devices.over_devices(reconstruct)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from seqdiff.data import batch as data_batch
 from seqdiff.methods import base
+from seqdiff.sampling import devices
 from seqdiff.sampling import noise
 
 
@@ -51,4 +52,4 @@ def make_swap(
     return jnp.clip(
         method.decode(params, base.swap(of_a, of_b), x_init), -1.0, 1.0)
 
-  return swap
+  return devices.over_devices(swap)
