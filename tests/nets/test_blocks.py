@@ -264,3 +264,19 @@ def test_low_precision_is_close_and_keeps_parameters_in_float32(make):
   assert y.dtype == jnp.bfloat16
   np.testing.assert_allclose(
       np.float32(y), _apply(exact, variables, x)[0], atol=0.1)
+
+
+@pytest.mark.parametrize('channels', [3, 5])
+@pytest.mark.parametrize('kernel, stride, size', [
+    (4, 2, (8, 12)), (3, 2, (7, 8)), (3, 1, (5, 6))])
+def test_convolution_of_few_channels_is_a_convolution(
+    channels, kernel, stride, size):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, *size, channels)).astype(np.float32)
+  net = blocks.conv(6, kernel=kernel, stride=stride, pad=1, name='conv')
+  variables = net.init(jax.random.key(0), x)
+  weights = variables['params']['kernel']
+  expected = jax.lax.conv_general_dilated(
+      x, weights, (stride, stride), ((1, 1), (1, 1)),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+  np.testing.assert_allclose(net.apply(variables, x), expected, atol=1e-5)
