@@ -100,6 +100,16 @@ TABLES: Mapping[str, Table] = {
         ('config', 'data set', 'step'),
         (Column('MSE over that of Heun, NFE 63', '*/mse_ratio', ''),),
     ),
+    'benchmark': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (
+            Column('train step, over eager', 'train_step/ratio_eager', ''),
+            Column('swap, over eager', 'swap/ratio_eager', ''),
+            Column('train steps per second', 'train_step/per_second', ''),
+            Column('compile (s)', 'train_step/first_seconds', ''),
+        ),
+    ),
     'judge': Table(
         'judge',
         ('config', 'data set', 'step'),
