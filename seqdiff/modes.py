@@ -10,7 +10,7 @@ from seqdiff import build
 from seqdiff import run
 from seqdiff.data import loader
 from seqdiff.data import transforms
-from seqdiff.data import video as video_reader
+from seqdiff.data import films as film_lib
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.figures import curves
@@ -127,10 +127,10 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
       config, dataset)['x'].shape
   stride = config.data.stride
   try:
-    clip = next(video_reader.clips(
+    clip = next(film_lib.clips(
         path, size=size, channels=channels, take='first',
         num_frames=transforms.span(num_frames, stride), **dataset.reading))
-  except video_reader.Unreadable as error:
+  except film_lib.Unreadable as error:
     raise ValueError(
         f'--{flag}={path} {error}; expected a film or a folder of pictures '
         'that is whole and long enough for the model. Give another, or use a '

@@ -71,7 +71,7 @@ class Dataset:
     name: registered name.
     splits: source of each split, by name ('train', 'test').
     factors: the labelled factors; empty for a data set without labels.
-    reading: how a film is read like these clips, see `data.video.clips`.
+    reading: how a film is read like these clips, see `data.films.clips`.
   """
 
   name: str

@@ -1,6 +1,6 @@
 """Finds the videos in a folder, their labels, and which of them are for tests.
 
-A *video* is a film or a folder of pictures (see `seqdiff.data.video`); clips
+A *video* is a film or a folder of pictures (see `seqdiff.data.films`); clips
 are cut out of it. Its name is its path in the folder without the suffix.
 Nothing is decoded here, so that all that can be wrong with names and labels
 is known before the first clip is written.
@@ -16,7 +16,7 @@ import re
 
 from seqdiff.core import errors
 from seqdiff.data import batch
-from seqdiff.data import video as video_lib
+from seqdiff.data import films as film_lib
 
 CLIP = 'clip'  # In a pattern: what is no label; as a group: the video itself.
 
@@ -74,16 +74,16 @@ def find(folder: str | os.PathLike[str]) -> Catalogue:
     seen.add(here.resolve())
     folders[:] = [f for f in folders if not f.startswith('.')]
     files = [here / f for f in files if not f.startswith('.')]
-    films = [f for f in files if video_lib.is_film(f)]
-    pictures = [f for f in files if video_lib.is_picture(f)]
+    films = [f for f in files if film_lib.is_film(f)]
+    pictures = [f for f in files if film_lib.is_picture(f)]
     found += films or [here] * bool(pictures)
     used = set(films or pictures)  # Beside films pictures are thumbnails.
     ignored += [str(f.relative_to(root)) for f in files if f not in used]
   if not found:
     raise ValueError(
         f'{root} holds no video; expected films '
-        f'({", ".join(sorted(video_lib.FILMS))}) or folders of pictures '
-        f'({", ".join(sorted(video_lib.PICTURES))}), at any depth.')
+        f'({", ".join(sorted(film_lib.FILMS))}) or folders of pictures '
+        f'({", ".join(sorted(film_lib.PICTURES))}), at any depth.')
   videos = {}
   for path in found:
     inside = path.relative_to(root) if path != root else pathlib.Path(root.name)
@@ -94,7 +94,7 @@ def find(folder: str | os.PathLike[str]) -> Catalogue:
           'expected one of each, since the same clip must not be both in '
           'train and in test. Rename or remove one of them.')
     videos[name] = Video(name, path)
-  order = sorted(videos, key=video_lib.natural)
+  order = sorted(videos, key=film_lib.natural)
   return Catalogue(
       [videos[name] for name in order], ignored=sorted(ignored))
 
@@ -203,7 +203,7 @@ def factors_of(
     values = {video.labels[name] for video in catalogue.videos}
     factors.append(batch.Factor(
         name, 'dynamic' if name in dynamic else 'static', len(values),
-        tuple(sorted(values, key=video_lib.natural))))
+        tuple(sorted(values, key=film_lib.natural))))
   return tuple(factors)
 
 

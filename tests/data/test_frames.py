@@ -12,7 +12,7 @@ import pytest
 from seqdiff.data import disk
 from seqdiff.data import loader
 from seqdiff.data import prepare
-from seqdiff.data import video
+from seqdiff.data import films
 from seqdiff.data.builders import frames
 
 PEOPLE = {'ann': 40, 'bob': 120, 'cyd': 200}  # Grey of the person.
@@ -162,7 +162,7 @@ class TestSet:
     build(tmp_path / 'films', data_dir, fps=5, crop='pad', size=8)
     dataset = load(data_dir, size=8)
     assert dataset.reading == {'crop': 'pad', 'stride': 1, 'fps': 5}
-    again = next(video.clips(tmp_path / 'films' / 'a.mkv', size=8,
+    again = next(films.clips(tmp_path / 'films' / 'a.mkv', size=8,
                              num_frames=4, **dataset.reading))
     np.testing.assert_array_equal(again, dataset.splits['train'][0]['x'])
     assert again[:, 4, 4, 0].tolist() == [0, 40, 80, 120]
@@ -219,7 +219,7 @@ class TestRefused:
 
   def test_failure_halfway_leaves_nothing_that_is_taken_for_data(
       self, videos, data_dir, monkeypatch):
-    clips = video.clips
+    clips = films.clips
 
     def fail_later(path, **options):
       if 'cyd' in str(path):
@@ -227,7 +227,7 @@ class TestRefused:
       return clips(path, **options)
 
     with monkeypatch.context() as patch:
-      patch.setattr(video, 'clips', fail_later)
+      patch.setattr(films, 'clips', fail_later)
       with pytest.raises(OSError, match='disk full'):
         build(videos, data_dir)
     assert no_data(data_dir)

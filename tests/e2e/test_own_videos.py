@@ -11,8 +11,8 @@ from PIL import Image
 import pytest
 
 from seqdiff import run
+from seqdiff.data import films as film_lib
 from seqdiff.data import synthetic
-from seqdiff.data import video as video_reader
 from seqdiff.figures import video
 
 av = pytest.importorskip('av')
@@ -66,7 +66,7 @@ def workdir(tmp_path_factory, films, flags_of, command) -> pathlib.Path:
 
 
 def _frames(path) -> list[np.ndarray]:
-  return [np.asarray(image, int) for image in video_reader.read(path)]
+  return [np.asarray(image, int) for image in film_lib.read(path)]
 
 
 def test_two_commands_end_in_a_swapped_gif(workdir):
@@ -91,7 +91,7 @@ def test_two_films_exchange_their_motions(workdir, films, cli, flags_of):
   panel = lambda k, t: frames[t][42:42 + 160, 16 + k * 172:16 + k * 172 + 160]
   # First the two clips, as the reader cuts them for the model, enlarged.
   model = run.load(workdir)
-  clips = [next(video_reader.clips(path, size=8, num_frames=4))
+  clips = [next(film_lib.clips(path, size=8, num_frames=4))
            for path in (a, b)]
   swaps = model.swap(np.stack(clips), np.stack(clips[::-1]))
   for k, clip in enumerate([*clips, *swaps]):

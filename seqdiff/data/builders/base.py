@@ -53,7 +53,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   @classmethod
   def reading_in(cls, path: pathlib.Path) -> dict[str, Any]:
-    """How a film is read like the clips in `path`; see `data.video.clips`."""
+    """How a film is read like the clips in `path`; see `data.films.clips`."""
     del path
     return {}
 

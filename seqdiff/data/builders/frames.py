@@ -21,7 +21,7 @@ import tqdm
 from seqdiff.core import errors
 from seqdiff.data import batch
 from seqdiff.data import catalogue as catalogue_lib
-from seqdiff.data import video as video_lib
+from seqdiff.data import films as film_lib
 from seqdiff.data.builders import base
 
 MANIFEST = 'manifest.json'
@@ -59,8 +59,8 @@ class Options:
       raise ValueError(
           f'frames: set={self.set!r}, expected letters, digits, _ and -. It is '
           'the name of a folder.')
-    if self.take not in video_lib.TAKES:
-      raise errors.unknown_name('take', self.take, video_lib.TAKES)
+    if self.take not in film_lib.TAKES:
+      raise errors.unknown_name('take', self.take, film_lib.TAKES)
     if self.fps is not None and self.stride != 1:
       raise ValueError(
           f'frames: fps={self.fps} and stride={self.stride}, expected one of '
@@ -91,8 +91,8 @@ def check_ranges(options: Any) -> None:
     if not fine:
       raise ValueError(
           f'{field.name}={value}, expected {wanted}. Change --{field.name}.')
-  if options.crop not in video_lib.CROPS:
-    raise errors.unknown_name('crop', options.crop, video_lib.CROPS)
+  if options.crop not in film_lib.CROPS:
+    raise errors.unknown_name('crop', options.crop, film_lib.CROPS)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -121,7 +121,7 @@ class Frames(base.Builder):
   def configure(cls, options: Any, manual_dir: str) -> FramesConfig:
     """Finds the videos, their labels and their splits; decodes nothing."""
     found = catalogue_lib.find(manual_dir)
-    video_lib.require_pyav(v.path for v in found.videos)
+    film_lib.require_pyav(v.path for v in found.videos)
     strays = []
     if options.fps is not None:
       for video in found.videos:
@@ -219,7 +219,7 @@ class Frames(base.Builder):
         for clip in self._clips_of(video):
           yield f'{video.name}#{count}', {'x': clip, **labels}
           count += 1
-      except video_lib.Unreadable as error:
+      except film_lib.Unreadable as error:
         kept = f'; {count} clips before that were used' if count else ''
         self._problems[video.name] = f'{error}{kept}'
       if count:
@@ -236,7 +236,7 @@ class Frames(base.Builder):
   def _clips_of(self, video):
     """The clips of one video; raises Unreadable."""
     o = self.builder_config.options
-    return video_lib.clips(
+    return film_lib.clips(
         video.path, size=o.size, num_frames=o.num_frames, crop=o.crop,
         stride=o.stride, fps=o.fps, take=o.take)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from seqdiff.core import errors
 from seqdiff.data import catalogue as catalogue_lib
-from seqdiff.data import video as video_lib
+from seqdiff.data import films as film_lib
 from seqdiff.data.builders import base
 from seqdiff.data.builders import frames
 
@@ -114,7 +114,7 @@ class Mug(frames.Frames):
 
   def _clips_of(self, video):
     o = self.builder_config.options
-    count = sum(video_lib.is_picture(name) for name in os.listdir(video.path))
-    return video_lib.clips(
+    count = sum(film_lib.is_picture(name) for name in os.listdir(video.path))
+    return film_lib.clips(
         video.path, size=o.size, num_frames=o.num_frames, crop=o.crop,
         stride=2 if count > LONG else 1)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from seqdiff.data import video
+from seqdiff.data import films
 
 GREYS = np.arange(20, dtype=np.uint8) * 12
 
@@ -29,7 +29,7 @@ def noise(num_frames, height=8, width=8) -> np.ndarray:
 def levels(path, **options) -> list[int]:
   """Grey of the middle of each frame that is read."""
   return [int(np.asarray(image)[4, 4, 0])
-          for image in video.read(path, **options)]
+          for image in films.read(path, **options)]
 
 
 class TestPlace:
@@ -39,7 +39,7 @@ class TestPlace:
       self, tmp_path, write_film, height, width):
     frames = noise(4, height, width)
     write_film(tmp_path / 'a.mkv', frames)
-    clip, = video.clips(tmp_path / 'a.mkv', size=8, num_frames=4)
+    clip, = films.clips(tmp_path / 'a.mkv', size=8, num_frames=4)
     top, left = (height - 8) // 2, (width - 8) // 2
     np.testing.assert_array_equal(
         clip, frames[:, top:top + 8, left:left + 8])
@@ -50,7 +50,7 @@ class TestPlace:
     for t in range(5):  # 4 x 4, on whole pixels of the smaller picture.
       frames[t, 4:8, 2 + 2 * t:6 + 2 * t] = 255
     write_film(tmp_path / 'a.mkv', frames)
-    clip, = video.clips(tmp_path / 'a.mkv', size=8, num_frames=5)
+    clip, = films.clips(tmp_path / 'a.mkv', size=8, num_frames=5)
     bright = clip[..., 0] > 100
     assert bright.sum((1, 2)).tolist() == [4 - 2, 4, 4, 4, 4]  # One cut off.
     for t in range(1, 5):
@@ -58,34 +58,34 @@ class TestPlace:
 
   def test_pad_puts_black_bars_and_keeps_all(self):
     wide = Image.fromarray(grey([255], size=(8, 16))[0])
-    found = video.fit(wide, size=16, crop='pad')
+    found = films.fit(wide, size=16, crop='pad')
     assert (found[4:12] == 255).all()
     assert not found[:4].any() and not found[12:].any()
     tall = Image.fromarray(grey([255], size=(16, 8))[0])
     np.testing.assert_array_equal(
-        video.fit(tall, size=16, crop='pad'), found.swapaxes(0, 1))
+        films.fit(tall, size=16, crop='pad'), found.swapaxes(0, 1))
 
   def test_stretch_keeps_both_ends(self):
     picture = grey([0], size=(8, 16))[0]
     picture[:, :8] = 255
-    found = video.fit(Image.fromarray(picture), size=8, crop='stretch')
+    found = films.fit(Image.fromarray(picture), size=8, crop='stretch')
     assert (found[:, :3] == 255).all() and not found[:, 5:].any()
 
   def test_smaller_pictures_are_averages(self):
     board = np.indices((32, 32)).sum(0) % 2 * 255
     picture = np.repeat(board[..., None], 3, -1).astype(np.uint8)
-    found = video.fit(Image.fromarray(picture), size=4)
+    found = films.fit(Image.fromarray(picture), size=4)
     assert np.abs(found[1:-1, 1:-1].astype(int) - 127).max() <= 1
 
   def test_grey_is_one_channel(self):
     picture = Image.new('RGB', (4, 4), (255, 0, 0))
-    found = video.fit(picture, size=4, channels=1)
+    found = films.fit(picture, size=4, channels=1)
     assert found.shape == (4, 4, 1)
     assert np.ptp(found) == 0 and found[0, 0, 0] == 76  # 0.299 * 255.
 
   def test_unknown_crop_lists_the_known(self):
     with pytest.raises(ValueError, match="'centre'. Did you mean 'center'"):
-      video.fit(Image.new('RGB', (4, 4)), size=4, crop='centre')
+      films.fit(Image.new('RGB', (4, 4)), size=4, crop='centre')
 
   def test_film_of_a_phone_is_turned_as_a_player_does(
       self, tmp_path, write_film):
@@ -99,7 +99,7 @@ class TestPlace:
     at = content.index(upright, content.index(b'tkhd'))
     (tmp_path / 'b.mp4').write_bytes(
         content[:at] + turned + content[at + len(turned):])
-    picture = np.asarray(next(video.read(tmp_path / 'b.mp4')))
+    picture = np.asarray(next(films.read(tmp_path / 'b.mp4')))
     assert picture.shape == (64, 32, 3)
     # x' = -y, y' = x: a quarter clockwise, so that the top is at the right.
     assert picture[:, 20:].min() > 200 and picture[:, :12].max() < 50
@@ -144,7 +144,7 @@ class TestTime:
     pictures = [Image.fromarray(frame) for frame in frames]
     pictures[0].save(tmp_path / 'a.gif', save_all=True, loop=0,
                      append_images=pictures[1:], duration=[100, 300, 100, 100])
-    found = list(video.read(tmp_path / 'a.gif'))
+    found = list(films.read(tmp_path / 'a.gif'))
     np.testing.assert_array_equal(np.stack(found), frames)
     assert levels(tmp_path / 'a.gif', fps=10) == [0, 80, 80, 80, 160, 240]
 
@@ -155,28 +155,28 @@ class TestTime:
 
   def test_pictures_have_no_clock(self, tmp_path, write_pictures):
     write_pictures(tmp_path / 'a', grey(GREYS))
-    with pytest.raises(video.Unreadable, match='no times.*stride, not fps'):
+    with pytest.raises(films.Unreadable, match='no times.*stride, not fps'):
       levels(tmp_path / 'a', fps=5)
 
   def test_clips_follow_one_another_without_overlap(
       self, tmp_path, write_pictures):
     frames = noise(11)
     write_pictures(tmp_path / 'a', frames)
-    found = list(video.clips(tmp_path / 'a', size=8, num_frames=4))
+    found = list(films.clips(tmp_path / 'a', size=8, num_frames=4))
     np.testing.assert_array_equal(found, [frames[:4], frames[4:8]])
-    found = list(video.clips(tmp_path / 'a', size=8, num_frames=3, stride=2))
+    found = list(films.clips(tmp_path / 'a', size=8, num_frames=3, stride=2))
     np.testing.assert_array_equal(found, [frames[:6:2], frames[6:11:2]])
-    found = list(video.clips(
+    found = list(films.clips(
         tmp_path / 'a', size=8, num_frames=4, take='first'))
     np.testing.assert_array_equal(found, [frames[:4]])
 
   def test_no_more_than_one_clip_is_read_ahead(
       self, tmp_path, write_pictures, monkeypatch):
     write_pictures(tmp_path / 'a', grey(GREYS))
-    opened, fit = [], video.fit
+    opened, fit = [], films.fit
     monkeypatch.setattr(
-        video, 'fit', lambda *a, **k: (opened.append(1), fit(*a, **k))[1])
-    clips = video.clips(tmp_path / 'a', size=8, num_frames=5)
+        films, 'fit', lambda *a, **k: (opened.append(1), fit(*a, **k))[1])
+    clips = films.clips(tmp_path / 'a', size=8, num_frames=5)
     for number in 1, 2:
       next(clips)
       assert len(opened) == 5 * number
@@ -184,9 +184,9 @@ class TestTime:
   def test_too_short_says_how_short(self, tmp_path, write_pictures):
     write_pictures(tmp_path / 'a', grey(GREYS))
     with pytest.raises(
-        video.Unreadable,
+        films.Unreadable,
         match='too short: 7 frames with stride=3, a clip takes 8'):
-      next(video.clips(tmp_path / 'a', size=8, num_frames=8, stride=3))
+      next(films.clips(tmp_path / 'a', size=8, num_frames=8, stride=3))
 
 
 class TestDamage:
@@ -203,23 +203,23 @@ class TestDamage:
     write_film(tmp_path / name, noise(20, 32, 48), codec=codec,
                options=options)
     content = (tmp_path / name).read_bytes()
-    assert len(list(video.read(tmp_path / name))) == 20
+    assert len(list(films.read(tmp_path / name))) == 20
     (tmp_path / name).write_bytes(content[:len(content) * 6 // 10])
-    with pytest.raises(video.Unreadable, match=message):
-      next(video.clips(tmp_path / name, size=8, num_frames=2))
+    with pytest.raises(films.Unreadable, match=message):
+      next(films.clips(tmp_path / name, size=8, num_frames=2))
 
   def test_damage_in_the_middle_is_refused_when_it_is_reached(
       self, tmp_path, write_film):
     path = tmp_path / 'a.mp4'
     write_film(path, noise(20, 32, 48), codec='libx264')
-    first, *_ = video.clips(path, size=32, num_frames=2)
+    first, *_ = films.clips(path, size=32, num_frames=2)
     content = bytearray(path.read_bytes())
     half, junk = len(content) // 2, noise(1, 32, 32).tobytes()
     content[half:half + len(junk)] = junk
     path.write_bytes(content)
-    clips = video.clips(path, size=32, num_frames=2)
+    clips = films.clips(path, size=32, num_frames=2)
     np.testing.assert_array_equal(next(clips), first)
-    with pytest.raises(video.Unreadable, match='damaged at|cannot be decoded'):
+    with pytest.raises(films.Unreadable, match='damaged at|cannot be decoded'):
       list(clips)
 
   def test_gif_that_was_cut_off_is_refused(self, tmp_path):
@@ -228,8 +228,8 @@ class TestDamage:
     pictures[0].save(path, save_all=True, append_images=pictures[1:])
     content = path.read_bytes()
     path.write_bytes(content[:len(content) * 6 // 10])
-    with pytest.raises(video.Unreadable, match='damaged or no GIF'):
-      list(video.read(path))
+    with pytest.raises(films.Unreadable, match='damaged or no GIF'):
+      list(films.read(path))
 
   @pytest.mark.parametrize('name', ['a.mp4', 'a.mkv', 'a.gif'])
   @pytest.mark.parametrize('content, message', [
@@ -240,8 +240,8 @@ class TestDamage:
       self, tmp_path, name, content, message):
     pytest.importorskip('av')
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(video.Unreadable, match=message):
-      list(video.read(tmp_path / name))
+    with pytest.raises(films.Unreadable, match=message):
+      list(films.read(tmp_path / name))
 
   def test_sound_alone_is_refused(self, tmp_path):
     av = pytest.importorskip('av')
@@ -252,8 +252,8 @@ class TestDamage:
       frame.sample_rate = 16000
       container.mux(stream.encode(frame))
       container.mux(stream.encode())
-    with pytest.raises(video.Unreadable, match='no pictures, only sound'):
-      list(video.read(tmp_path / 'a.mp4'))
+    with pytest.raises(films.Unreadable, match='no pictures, only sound'):
+      list(films.read(tmp_path / 'a.mp4'))
 
   def test_other_files_among_the_frames_are_passed_by(
       self, tmp_path, write_pictures):
@@ -268,8 +268,8 @@ class TestDamage:
     write_pictures(tmp_path / 'a', noise(3, 32, 32))
     path = tmp_path / 'a' / '1.png'
     path.write_bytes(path.read_bytes()[:900] if content is None else content)
-    with pytest.raises(video.Unreadable, match=r'no picture: 1\.png'):
-      list(video.read(tmp_path / 'a'))
+    with pytest.raises(films.Unreadable, match=r'no picture: 1\.png'):
+      list(films.read(tmp_path / 'a'))
 
   def test_what_is_transparent_is_black(self, tmp_path):
     (tmp_path / 'a').mkdir()
@@ -280,7 +280,7 @@ class TestDamage:
     (tmp_path / 'a').mkdir()
     depth = Image.fromarray(np.full((8, 8), 3000, np.uint16))
     depth.save(tmp_path / 'a' / '0.png')
-    with pytest.raises(video.Unreadable, match='mode I.16, not 8 bits'):
+    with pytest.raises(films.Unreadable, match='mode I.16, not 8 bits'):
       levels(tmp_path / 'a')
 
   def test_without_pyav_films_name_the_extra_and_others_work(
@@ -294,13 +294,13 @@ class TestDamage:
     with pytest.raises(ValueError, match=r'c\.mp4 .*pip install .*\[media\]'):
       levels(tmp_path / 'c.mp4')
     with pytest.raises(ValueError, match=r'c\.mp4'):
-      video.require_pyav([tmp_path / 'b.gif', tmp_path / 'c.mp4'])
-    video.require_pyav([tmp_path / 'a', tmp_path / 'b.gif'])
+      films.require_pyav([tmp_path / 'b.gif', tmp_path / 'c.mp4'])
+    films.require_pyav([tmp_path / 'a', tmp_path / 'b.gif'])
 
 
 def test_numbers_in_names_count_as_numbers():
   names = ['a10', 'a9', 'B1', 'a09', '7']
-  assert sorted(names, key=video.natural) == ['7', 'a09', 'a9', 'a10', 'B1']
+  assert sorted(names, key=films.natural) == ['7', 'a09', 'a9', 'a10', 'B1']
   for one, other in itertools.combinations(['1a', 'a1', '', '01', '1'], 2):
-    assert (video.natural(one) < video.natural(other)) != (
-        video.natural(other) < video.natural(one))
+    assert (films.natural(one) < films.natural(other)) != (
+        films.natural(other) < films.natural(one))
