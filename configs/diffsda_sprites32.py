@@ -3,6 +3,10 @@
   python -m seqdiff.main --config=configs/diffsda_sprites32.py \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
+About half an hour of training on two CPU cores. Held-out characters, two judges
+(configs/results/diffsda_sprites32): action 89 %, hair 100 %, top 58 %, skin 37 %,
+trousers 25 %. It is not solved yet: trousers are in the dynamic codes, too.
+
 Departures from the paper as in configs/quickstart.py, and more. The action is
 constant within a clip, so it is as static as the character is, and nothing in
 the loss says which code should hold it. Therefore the dynamic codes of a
@@ -47,6 +51,11 @@ def get_config() -> ml_collections.ConfigDict:
   config.optim.learning_rate = 3e-3
   config.train.num_steps = 8000
   config.train.save_every = 1000
+
+  # From here the last step goes to 0: the denoiser's own estimate is cleaner
+  # than what so short a training makes of lower noise.
+  config.sampler.sigma_min = 2.0
+  config.sampler.num_steps = 6
 
   config.eval.num_pairs = 128
   config.eval.num_clips = 128
