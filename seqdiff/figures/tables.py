@@ -74,6 +74,14 @@ _SWAP = (
 
 TABLES: Mapping[str, Table] = {
     'results': Table('swap', _RUN, _SWAP),
+    'attributes': Table(
+        'swap',
+        ('config', 'data set', 'step'),
+        (
+            Column('of the donor', 'static/*_accuracy'),
+            Column('of the driving clip', 'dynamic/*_accuracy'),
+        ),
+    ),
     'levers': Table('swap', _RUN, _SWAP, variants=True),
     'reconstruction': Table(
         'reconstruction',
