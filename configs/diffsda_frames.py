@@ -34,6 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
       batch_size=16,
       eval_batch_size=64,
   ))
+  config.method.frames_per_step = 4
   config.method.encoder.channels = 24
   config.method.denoiser.multipliers = (1, 2, 2)
 

@@ -124,7 +124,6 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
   head = {k: options.pop(k) for k in (
       'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
       'shared_static', 'feature_norm')}
-  head['local_features'] = encoder.get('local_features', 0)
   for name in 'static', 'dynamic':  # A Gaussian code: mean and log variance.
     if options[f'{name}_kl'] is not None:
       head[f'{name}_dim'] *= 2

@@ -22,8 +22,8 @@ from seqdiff.sampling import swap as swap_sampler
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Trains or continues, draws all figures, runs the protocols."""
   # What is needed after training fails now.
-  runner.check(config.eval.protocols)
   dataset, method = build.dataset(config), build.method(config)
+  runner.check(config.eval.protocols, dataset)
   swap_sampler.make_swap(method, x_T=config.sampler.x_T)
   result = run.train(method, config, dataset, workdir)
   if result.interrupted:

@@ -292,9 +292,9 @@ class Model:
 
   def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
     """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
-    runner.check(protocols)
+    runner.check(protocols, self.dataset)
     found = None
-    if 'swap' in protocols:
+    if set(protocols) & set(runner.JUDGED):
       found = jury(self.config, self.dataset, self.workdir)
     settings = self.config.eval
     ctx = context.Context(

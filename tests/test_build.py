@@ -38,7 +38,7 @@ def _leaves(section, prefix):
 
 
 NAMES = {'method__dtype': 'bfloat16', 'method__aggregator': 'pool',
-         'method__kl_ramp': (1, 2, 3.0), 'sampler__name': 'euler'}
+         'sampler__name': 'euler'}
 OPTIONS = [
     (key, value) for section in ('method', 'sampler')
     for key, value in _leaves(video.get_config()[section], section)
@@ -72,6 +72,9 @@ PLACES = [
     ('method__dynamic_dim', 9, lambda m: m.encoder.head.dynamic_dim),
     ('method__static_kl', 0.5, lambda m: m.static_kl),
     ('method__dynamic_kl', 0.5, lambda m: m.dynamic_kl),
+    ('method__static_frames', 3, lambda m: m.static_frames),
+    ('method__recolour', True, lambda m: m.recolour),
+    ('method__centre', True, lambda m: m.centre),
     ('method__frames_per_step', 3, lambda m: m.frames_per_step),
     ('method__as_published', True, lambda m: _denoiser(m).as_published),
     ('method__remat', True, lambda m: _denoiser(m).remat),
@@ -133,8 +136,10 @@ def test_defaults_are_the_paper_s():
     ({'method__denoiser__out_channels': 3},
      "config.method.denoiser 'out_channels'.*Known: as_published"),
     ({'method__diffusion__p_men': 3}, "config.method.diffusion 'P_men'.*P_m"),
+    ({'method__static_frames': 0}, 'static_frames=0, expected 1 or more'),
+    ({'method__frames_per_step': -1}, 'frames_per_step=-1, expected 1 or'),
 ])
-def test_method_that_does_not_exist_is_named(changes, message):
+def test_method_that_cannot_be_is_named(changes, message):
   with pytest.raises(ValueError, match=message):
     build.method(_config(**changes))
 

@@ -9,7 +9,13 @@ import ml_collections
 import numpy as np
 import pytest
 
+from configs import diffsda_sprites32
+from configs import diffsda_sprites32_ablation
+from configs import quickstart
+from configs import quickstart_ablation
+from configs.common import levers
 from seqdiff import build
+from seqdiff.diffusion import edm
 from seqdiff.methods import base
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -69,3 +75,16 @@ def test_misspelt_option_is_named_with_the_known_ones(config):
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_file_opens_with_its_command(path):
   assert f'--config=configs/{path.name}' in path.read_text().split('"""')[1]
+
+
+@pytest.mark.parametrize('base_config, ablation', [
+    (quickstart, quickstart_ablation),
+    (diffsda_sprites32, diffsda_sprites32_ablation)],
+    ids=['quickstart', 'sprites32'])
+@pytest.mark.parametrize('lever', levers.LEVERS)
+def test_each_lever_but_none_makes_another_method(
+    base_config, ablation, lever):
+  plain = build.method(base_config.get_config())
+  method = build.method(ablation.get_config(lever))
+  assert (method == plain) == (lever == 'none')
+  assert (method.diffusion == edm.EDM()) == (lever == 'noise')

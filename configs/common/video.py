@@ -40,9 +40,9 @@ def _method():
       unit_codes=False,  # Departure: True scales codes to unit size.
       static_kl=ml_collections.config_dict.placeholder(float),  # Departure.
       dynamic_kl=ml_collections.config_dict.placeholder(float),  # Departure.
-      kl_ramp=ml_collections.config_dict.placeholder(tuple),  # Departure.
-      cross_static=False,  # Departure: True.
+      static_frames=ml_collections.config_dict.placeholder(int),  # Departure.
       recolour=False,  # Departure: True.
+      centre=False,  # Departure: True.
       frames_per_step=ml_collections.config_dict.placeholder(int),  # Departure.
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
       remat=False,  # True: less memory, more time.

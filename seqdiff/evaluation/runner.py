@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from seqdiff.core import errors
+from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import judge
@@ -20,13 +21,24 @@ PROTOCOLS = {
     'solvers': solvers,
     'swap': swap,
 }
+JUDGED = ('judge', 'swap')  # Need a jury.
+# Need labels: of either kind, static or dynamic, or of both.
+_KINDS = {'judge': 1, 'leakage': 1, 'swap': 2}
 
 
-def check(names: Sequence[str]) -> None:
-  """Raises ValueError for a protocol that does not exist."""
+def check(names: Sequence[str], dataset: data_batch.Dataset) -> None:
+  """Raises ValueError for an unknown protocol, or one without its labels."""
+  kinds = sorted({factor.kind for factor in dataset.factors})
   for name in names:
     if name not in PROTOCOLS:
       raise errors.unknown_name('protocol', name, PROTOCOLS)
+    if len(kinds) < _KINDS.get(name, 0):
+      raise ValueError(
+          f'Protocol {name}: {dataset.name} has '
+          f'{" and ".join(kinds) or "no"} labels; expected '
+          f'{"some" if _KINDS[name] == 1 else "static and dynamic ones"}. '
+          'Leave it out of config.eval.protocols, or prepare the data with '
+          'labels.')
 
 
 def run(
@@ -48,10 +60,10 @@ def run(
     The results by name.
 
   Raises:
-    ValueError: for an unknown protocol, or if the directory holds results of
+    ValueError: as `check`, or if the directory holds results of
       another run.
   """
-  check(names)
+  check(names, ctx.dataset)
   for name in names:  # All of them, before hours are spent.
     results.check_owner(ctx.workdir, name, config)
   found = {}

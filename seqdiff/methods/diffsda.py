@@ -15,16 +15,16 @@ over frames, sigma and eps (independent per frame), jointly in the encoder and
 the denoiser; the encoder sees the clean clip. Nothing but the shapes of the
 codes, one s for all frames and a small d, separates the factors.
 
-Departures, all off by default: `unit_codes` scales codes to unit size;
+Departures, all off by default. `unit_codes` scales codes to unit size.
 `static_kl` and `dynamic_kl` make a code Gaussian, N(mu, sigma^2), at the price
-of KL(N(mu, sigma^2) | N(0, I)), so that what the other code tells for free is
-not told twice; `kl_ramp` raises these prices late, when the codes are learnt;
-with `cross_static` the static code of one half of a training clip conditions
-the other half, so that it gains nothing from what changes between them; with
-`recolour` the dynamic codes of a training clip are read from a copy of it in
-random colours (see `views`); `frames_per_step` decodes a random subset of the
-frames of a clip, an unbiased estimate of the loss. `nets` and `edm` name
-further ones.
+of KL(N(mu, sigma^2) | N(0, I)), so that what one code tells the other need not
+tell again; with `unit_codes` most of the price is fixed. With
+`static_frames` the static code of a training clip is read from that many random
+frames, and with `recolour` its dynamic codes from a copy in random colours;
+with `centre` dynamic codes are always read from what differs from the mean
+frame: so neither can hold what the other is for (see `views`).
+`frames_per_step` decodes a random subset of the frames: without `static_frames`
+an unbiased estimate of the loss. `nets` and `edm` name further ones.
 """
 
 import dataclasses
@@ -89,11 +89,10 @@ class DiffSDA:
     unit_codes: whether codes (or their means) have a mean square of 1.
     static_kl: None, or weight of the KL of the static code.
     dynamic_kl: None, or weight of the KL of the dynamic codes.
-    kl_ramp: None, or (first step, last step, factor): both weights are
-      multiplied by what goes from 1 to the factor between these steps.
-    cross_static: whether halves of a clip exchange static codes in training;
-      clips then have an even number of frames.
+    static_frames: None, or number of frames from which the static code is read
+      in training; as few of them as possible are decoded too.
     recolour: whether the dynamic encoder sees random colours in training.
+    centre: whether it sees each frame without the mean frame of its clip.
     frames_per_step: None, or number of frames decoded per clip in training.
   """
 
@@ -104,10 +103,18 @@ class DiffSDA:
   unit_codes: bool = False
   static_kl: float | None = None
   dynamic_kl: float | None = None
-  kl_ramp: tuple[int, int, float] | None = None
-  cross_static: bool = False
+  static_frames: int | None = None
   recolour: bool = False
+  centre: bool = False
   frames_per_step: int | None = None
+
+  def __post_init__(self):
+    for name in 'static_frames', 'frames_per_step':
+      count = getattr(self, name)
+      if count is not None and count < 1:
+        raise ValueError(
+            f'method.{name}={count}, expected 1 or more frames, or None for '
+            'all of them.')
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
     """Fresh parameters, see `methods.base.Trainable`."""
@@ -130,22 +137,11 @@ class DiffSDA:
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss of each clip (B,), see `methods.base.Trainable`."""
     x, mask, index = batch['x'], batch['mask'], batch['index']
-    encode = self._cross_codes if train and self.cross_static else self._codes
-    codes, penalty = encode(
-        params['encoder'], x, mask, key=key, index=index, train=train)
-    if self.kl_ramp is not None:
-      factor = jnp.interp(step, *np.array(
-          [self.kl_ramp[:2], (1.0, self.kl_ramp[2])], np.float32))
-      penalty = {k: v * factor for k, v in penalty.items()}
-    if train and self.frames_per_step is not None:
-      frames = self._choose_frames(keys.named(key, 'frames'), index, mask)
-      x, mask, dynamic = (
-          jnp.take_along_axis(a, frames.reshape(frames.shape + (1,) * n), 1)
-          for a, n in ((x, 3), (mask, 0), (codes.dynamic, 1)))
-      static = codes.static
-      if static.ndim == 3:
-        static = jnp.take_along_axis(static, frames[..., None], 1)
-      codes = base.Factors(static=static, dynamic=dynamic)
+    if train:
+      x, mask, codes, penalty = self._draw(
+          params['encoder'], x, mask, key, index)
+    else:
+      codes, penalty = self._codes(params['encoder'], x, mask)
     sigma = self.diffusion.sample_sigma(
         keys.named(key, 'sigma'), index, x.shape[1], step=step)
     eps = keys.normal(keys.named(key, 'eps'), index, x.shape[1:])
@@ -197,18 +193,65 @@ class DiffSDA:
         params, x, c_noise, codes.static, codes.dynamic, train=train,
         rngs=rngs)
 
-  def _codes(self, params, x, mask, *, key=None, index=None, train=False):
-    """The codes and the penalties on them (B,); sampled if training."""
-    rngs = {'dropout': keys.named(key, 'encoder_dropout')} if train else None
-    encode = lambda x: self.encoder.apply(
-        params, x, mask, train=train, rngs=rngs)
-    static, dynamic = encode(x)
-    if train and self.recolour:
-      _, dynamic = encode(views.recolour(keys.named(key, 'colours'), index, x))
+  def _codes(self, params, x, mask):
+    """The codes (their means, if Gaussian) and the penalties on them (B,)."""
+    static, dynamic = self.encoder.apply(params, x, mask)
+    if self.centre:
+      _, dynamic = self.encoder.apply(params, views.centre(x, mask), mask)
+    return self._limit_both(static, dynamic, mask)
+
+  def _draw(self, params, x, mask, key, index):
+    """What a training step decodes: random frames, and their random codes.
+
+    Returns:
+      Frames (B, n, H, W, C), their mask (B, n), codes, and penalties (B,).
+    """
+    encode = lambda name, x, mask: self.encoder.apply(
+        params, x, mask, train=True,
+        rngs={'dropout': keys.named(key, f'{name}_dropout')})
+    order = views.random_order(keys.named(key, 'frames'), index, mask)
+    choose = lambda a: a if self.frames_per_step is None else (
+        views.take_frames(a, order[:, :self.frames_per_step]))
+    if self.static_frames is None and not self.recolour and not self.centre:
+      static, dynamic = encode('encoder', x, mask)
+      dynamic = choose(dynamic)
+    else:
+      static = self._read_static(encode, x, mask, order)
+      seen = x
+      if self.recolour:
+        seen = views.recolour(keys.named(key, 'colours'), index, seen)
+      if self.centre:
+        seen = views.centre(seen, mask)
+      if self.encoder.frame_by_frame:  # The other frames are not needed.
+        _, dynamic = encode('dynamic', choose(seen), choose(mask))
+      else:
+        dynamic = choose(encode('dynamic', seen, mask)[1])
+    if static.ndim == 3:  # Of the ablation without sharing.
+      static = choose(static)
+    x, mask = choose(x), choose(mask)
+    codes, penalty = self._limit_both(static, dynamic, mask, key, index)
+    return x, mask, codes, penalty
+
+  def _read_static(self, encode, x, mask, order):
+    """The static code, of all frames or of `static_frames` random ones."""
+    if self.static_frames is None:
+      return encode('static', x, mask)[0]
+    frames = views.last_real(order, mask, self.static_frames)
+    static, _ = encode(
+        'static', views.take_frames(x, frames), views.take_frames(mask, frames))
+    if static.ndim == 3:
+      raise ValueError(
+          f'method.static_frames={self.static_frames} with '
+          'shared_static=False, where each frame has a static code of its own; '
+          'expected shared codes. Set one of them back.')
+    return static
+
+  def _limit_both(self, static, dynamic, mask, key=None, index=None):
+    """`_limit` for both kinds of codes; mask (B, T) of the dynamic codes."""
     static, static_kl = self._limit(
-        'static', static, self.static_kl, key if train else None, index)
+        'static', static, self.static_kl, key, index)
     dynamic, dynamic_kl = self._limit(
-        'dynamic', dynamic, self.dynamic_kl, key if train else None, index)
+        'dynamic', dynamic, self.dynamic_kl, key, index)
     penalty = {}
     if static_kl is not None:
       per_frame = static_kl.ndim == 2  # Of the ablation without sharing.
@@ -217,34 +260,6 @@ class DiffSDA:
     if dynamic_kl is not None:
       penalty['dynamic_kl'] = shapes.masked_mean(dynamic_kl, mask)
     return base.Factors(static=static, dynamic=dynamic), penalty
-
-  def _cross_codes(self, params, x, mask, **kwargs):
-    """Codes of the halves of each clip, their static codes exchanged.
-
-    The static code of the result is one per frame, (B, T, Ds). A half whose
-    other half is all padding keeps its own.
-    """
-    half, odd = divmod(x.shape[1], 2)
-    if odd:
-      raise ValueError(
-          f'method.cross_static with clips of {x.shape[1]} frames; expected an '
-          'even number. Set config.data.num_frames accordingly.')
-    halves = [self._codes(params, x[:, part], mask[:, part], **{
-        **kwargs, 'key': keys.named(kwargs['key'], name)})
-              for name, part in (('first', slice(half)),
-                                 ('second', slice(half, None)))]
-    (first, penalty), (second, other) = halves
-    per_frame = lambda s: s if s.ndim == 3 else jnp.repeat(
-        s[:, None], half, axis=1)
-    given = lambda other, own, real: jnp.where(
-        jnp.any(real, axis=1)[:, None, None],
-        per_frame(other.static), per_frame(own.static))
-    codes = base.Factors(
-        static=jnp.concatenate(
-            [given(second, first, mask[:, half:]),
-             given(first, second, mask[:, :half])], axis=1),
-        dynamic=jnp.concatenate([first.dynamic, second.dynamic], axis=1))
-    return codes, {k: (v + other[k]) / 2.0 for k, v in penalty.items()}
 
   def _limit(self, name, code, weight, key, index):
     """A code of limited size and, if `weight` is given, of limited information.
@@ -272,10 +287,3 @@ class DiffSDA:
         noise = keys.normal(keys.named(key, name), index, code.shape[1:])
         code = code + jnp.exp(log_var / 2.0) * noise
     return code, kl
-
-  def _choose_frames(self, key, index, mask):
-    """Indices (B, n) of random real frames, padding last."""
-    score = jax.vmap(lambda k: jax.random.uniform(k, mask.shape[1:]))(
-        keys.per_example(key, index))
-    return jnp.argsort(score + 2.0 * (1 - mask), axis=1)[
-        :, : self.frames_per_step]

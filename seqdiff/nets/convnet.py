@@ -19,32 +19,23 @@ class FrameEncoder(nn.Module):
   Attributes:
     features: size of the result.
     channels: channels of the first convolution; doubled up to 8 times that.
-    local_features: number of features appended that say what is in an image
-      and not where: one layer at each place of the second-last map, averaged
-      over the places. Departure.
     dtype: type of the computation; the result is float32.
   """
 
   features: int
   channels: int = 64
-  local_features: int = 0
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool = False) -> jax.Array:
-    """(B, H, W, C) -> (B, features + local_features)."""
+    """(B, H, W, C) -> (B, features)."""
     del train
-    width, level, local = self.channels, 0, []
+    width, level = self.channels, 0
     while min(x.shape[1:3]) > 4:
       x = blocks.conv(width, kernel=4, stride=2, pad=1, name=f'conv_{level}',
                       dtype=self.dtype)(x)
       x = blocks.GroupNorm(4, dtype=self.dtype, name=f'norm_{level}')(x)
       x = nn.leaky_relu(x, 0.2)
       width, level = min(2 * width, 8 * self.channels), level + 1
-      if self.local_features and 4 < min(x.shape[1:3]) <= 8:
-        places = nn.silu(blocks.dense(
-            self.local_features, name='local_features', dtype=self.dtype)(x))
-        local = [jnp.mean(places.astype(jnp.float32), axis=(1, 2))]
     x = x.reshape(x.shape[0], -1).astype(jnp.float32)
-    features = blocks.dense(self.features, name='features')(x)
-    return jnp.concatenate([features, *local], axis=-1)
+    return blocks.dense(self.features, name='features')(x)

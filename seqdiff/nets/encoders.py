@@ -33,11 +33,6 @@ class SequenceHead(nn.Module):
       see the future (paper). Default False: as in the released code.
     shared_static: False: one static code per frame (ablation, Table 10).
     feature_norm: LayerNorm of the features of each frame. Departure.
-    local_features: 'pool' only: how many of the features, the last ones, say
-      what is in a frame and not where (see `convnet`). If there are any, the
-      static code is made of these alone and a dynamic code of the others.
-      Departure: a pose that lasts for a whole clip is static too, but cannot
-      be told from what has no place.
   """
 
   static_dim: int
@@ -47,7 +42,6 @@ class SequenceHead(nn.Module):
   causal: bool = False
   shared_static: bool = True
   feature_norm: bool = False
-  local_features: int = 0
 
   @nn.compact
   def __call__(
@@ -58,26 +52,14 @@ class SequenceHead(nn.Module):
     The static code is (B, T, Ds) if it is not shared.
 
     Raises:
-      ValueError: for an unknown aggregator, or local features with 'lstm'.
+      ValueError: for an unknown aggregator.
     """
     if self.aggregator not in AGGREGATORS:
       raise errors.unknown_name('aggregator', self.aggregator, AGGREGATORS)
-    if self.local_features and self.aggregator != 'pool':
-      raise ValueError(
-          f'encoder.local_features={self.local_features} with aggregator '
-          f'{self.aggregator!r}, which mixes all features. Expected '
-          "'pool'; set it, or local_features to 0.")
-    whole, local = jnp.split(
-        features, [features.shape[-1] - self.local_features], axis=-1)
     if self.feature_norm:
-      whole = nn.LayerNorm(name='feature_norm')(whole)
-      if self.local_features:
-        local = nn.LayerNorm(name='local_norm')(local)
-    if self.aggregator == 'lstm':
-      per_clip, per_frame_static, per_frame = self._lstm(whole, mask)
-    else:
-      per_clip, per_frame_static, per_frame = self._pool(
-          local if self.local_features else whole, whole, mask)
+      features = nn.LayerNorm(name='feature_norm')(features)
+    read = self._lstm if self.aggregator == 'lstm' else self._pool
+    per_clip, per_frame_static, per_frame = read(features, mask)
     static = blocks.dense(self.static_dim, name='static_head')(
         per_clip if self.shared_static else per_frame_static)
     dynamic = blocks.dense(self.dynamic_dim, name='dynamic_head')(per_frame)
@@ -97,14 +79,14 @@ class SequenceHead(nn.Module):
           self.hidden, cell='rnn', name='rnn')(outputs, mask)
     return last, outputs, states
 
-  def _pool(self, what, whole, mask):
+  def _pool(self, features, mask):
     """Perceptrons per frame; the mean over the real frames is the clip's."""
     layer = lambda name: blocks.dense(self.hidden, name=name)
-    static = nn.silu(layer('static_layer')(what))
+    static = nn.silu(layer('static_layer')(features))
     weight = mask.astype(static.dtype)[..., None]
     total = jnp.maximum(jnp.sum(weight, axis=1), 1.0)
     pooled = jnp.sum(static * weight, axis=1) / total
-    dynamic = nn.silu(layer('dynamic_layer')(whole))
+    dynamic = nn.silu(layer('dynamic_layer')(features))
     return pooled, static, dynamic
 
 
@@ -120,6 +102,11 @@ class VideoEncoder(nn.Module):
 
   backbone: unet.UNet | convnet.FrameEncoder
   head: SequenceHead
+
+  @property
+  def frame_by_frame(self) -> bool:
+    """Whether a dynamic code is read from its own frame alone."""
+    return self.head.aggregator == 'pool'
 
   def __call__(
       self, x: jax.Array, mask: jax.Array, *, train: bool = False

@@ -224,6 +224,11 @@ class TestLoad:
     model.reconstruct(clips)
     assert sampler._cache_size() == before > 0
 
+  def test_judge_alone_is_scored_again(self, run_dir, model):
+    found = model.evaluate(['judge'])['judge']
+    written = results.read(results.path_of(run_dir / 'judges', 'judge'))
+    assert found.metrics == written.metrics
+
   def test_older_checkpoint_has_other_weights(self, run_dir, model, clips):
     older = seqdiff.load(run_dir, step=3)
     assert (older.step, model.step) == (3, 6)

@@ -40,6 +40,30 @@ def test_unknown_protocol_is_refused_before_any_runs(toy, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('name, kinds, message', [
+    ('judge', (), 'no labels; expected some'),
+    ('leakage', (), 'no labels; expected some'),
+    ('swap', (), 'no labels; expected static and dynamic ones'),
+    ('swap', ('static',), 'static labels; expected static and dynamic ones'),
+    ('swap', ('dynamic',), 'dynamic labels; expected static and dynamic ones'),
+])
+def test_protocol_without_its_labels_is_refused_before_any_runs(
+    toy, tmp_path, name, kinds, message):
+  ctx = toy.make_context(tmp_path, toy.make_dataset(
+      factors=[f for f in (toy.WHO, toy.ACT, toy.POSE) if f.kind in kinds]))
+  with pytest.raises(ValueError, match=f'{name}: coded has {message}'):
+    runner.run(ctx, ('reconstruction', name), config=CONFIG, step=1)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name, kinds', [
+    ('judge', ('static',)), ('leakage', ('dynamic',)),
+    ('swap', ('static', 'dynamic')), ('reconstruction', ()), ('solvers', ())])
+def test_protocol_with_its_labels_is_not_refused(toy, name, kinds):
+  runner.check([name], toy.make_dataset(
+      factors=[f for f in (toy.WHO, toy.ACT) if f.kind in kinds]))
+
+
 def test_results_of_another_run_are_seen_before_any_runs(
     toy, tmp_path, monkeypatch):
   ctx = toy.make_context(tmp_path)

@@ -38,6 +38,10 @@ def _run(net, x, mask=None):
   return np.asarray(static), np.asarray(dynamic)
 
 
+def _video(head):
+  return encoders.VideoEncoder(convnet.FrameEncoder(6, channels=4), head)
+
+
 def _influence(head):
   """(T, T): how much the dynamic code of frame i changes with frame j."""
   x = _features(batch=1)
@@ -48,19 +52,24 @@ def _influence(head):
 
 
 def test_causal_dynamic_codes_do_not_see_the_future():
-  seen = _influence(_head(causal=True))
+  head = _head(causal=True)
+  seen = _influence(head)
   np.testing.assert_array_equal(seen[np.triu_indices(4, 1)], np.zeros(6))
   assert seen[np.tril_indices(4)].min() > 0
+  assert not _video(head).frame_by_frame
 
 
 def test_dynamic_codes_of_the_released_code_see_the_future():
   assert _influence(_head()).min() > 0
+  assert not _video(_head()).frame_by_frame
 
 
 def test_pooling_dynamic_codes_see_their_own_frame_only():
-  seen = _influence(_head(aggregator='pool'))
+  head = _head(aggregator='pool')
+  seen = _influence(head)
   np.testing.assert_array_equal(seen[~np.eye(4, dtype=bool)], np.zeros(12))
   assert np.diag(seen).min() > 0
+  assert _video(head).frame_by_frame
 
 
 def test_pooled_static_code_is_blind_to_the_order_of_frames():
@@ -149,8 +158,7 @@ def test_unknown_aggregator_lists_the_known_ones():
 
 def test_video_encoder_keeps_clips_and_frames_apart():
   x = np.random.default_rng(2).normal(size=(2, 3, 8, 8, 3)).astype(np.float32)
-  net = encoders.VideoEncoder(
-      convnet.FrameEncoder(6, channels=4), _head(aggregator='pool'))
+  net = _video(_head(aggregator='pool'))
   variables = _random(net, x)
 
   def of_one_frame(x):
@@ -170,45 +178,3 @@ def test_frame_encoder_halves_until_four_pixels(size, convolutions):
   assert sum('conv' in name for name in params) == convolutions
   channels = 4 * 2 ** (convolutions - 1) if convolutions else 3
   assert params['features']['kernel'].shape == (16 * channels, 6)
-
-
-def _local_encoder(**kwargs):
-  backbone = convnet.FrameEncoder(features=6, channels=4, local_features=5)
-  return encoders.VideoEncoder(backbone, _head(
-      aggregator='pool', local_features=5, **kwargs))
-
-
-def test_static_code_of_local_features_does_not_know_the_place():
-  # One small thing on an empty frame, far from the borders, here and there:
-  # moved by a whole place of the map, of which local features see 10 pixels.
-  rng = np.random.default_rng(3)
-  thing = rng.uniform(-1, 1, size=(4, 4, 3)).astype(np.float32)
-  x = np.zeros((2, 1, 32, 32, 3), np.float32)
-  x[0, 0, 8:12, 12:16] = thing
-  x[1, 0, 20:24, 16:20] = thing
-  static, dynamic = _run(_local_encoder(), x)
-  np.testing.assert_allclose(static[0], static[1], atol=1e-5)
-  assert np.abs(dynamic[0] - dynamic[1]).max() > 0.1
-  other = x.copy()
-  other[1, 0, 20:24, 16:20] = -thing
-  static, _ = _run(_local_encoder(), other)
-  assert np.abs(static[0] - static[1]).max() > 1e-3
-
-
-def test_local_features_are_normalised_apart():
-  rng = np.random.default_rng(4)
-  x = rng.uniform(-1, 1, size=(2, 3, 16, 16, 3)).astype(np.float32)
-  net = _local_encoder(feature_norm=True)
-  variables = _random(net, x)
-  # A much larger whole must not drown what is local, and the reverse.
-  louder = jax.tree_util.tree_map_with_path(
-      lambda path, a: a * 100 if "'features'" in str(path) else a, variables)
-  outputs = [np.asarray(jax.jit(net.apply)(v, x, _ones(x))[0])
-             for v in (variables, louder)]
-  np.testing.assert_allclose(*outputs, atol=1e-5)
-
-
-def test_recurrences_refuse_local_features():
-  with pytest.raises(ValueError, match="local_features=5 with .*'lstm'"):
-    jax.eval_shape(_head(local_features=5).init, jax.random.key(0),
-                   _features(), np.ones((2, 4), bool))

@@ -43,7 +43,8 @@ def _paper():
 def _paper_text():
   """The switches to the paper's text, and the ablation of shared codes."""
   config, _, frames = _paper()
-  config.method.update(causal=True, as_published=True, shared_static=False)
+  config.method.update(causal=True, as_published=True, shared_static=False,
+                       frames_per_step=3)
   for net in config.method.encoder, config.method.denoiser:
     net.update(num_blocks=2, multipliers=(1,), attention_levels=())
   return config, 4, frames
@@ -63,11 +64,37 @@ def _quickstart():
   return config, size, frames
 
 
+def _sprites32():
+  return _shrunk(diffsda_sprites32.get_config(), 16, 4, 2)
+
+
+def _views(**kwargs):
+  """What training reads of a clip, by recurrences."""
+  config, size, frames = _paper()
+  config.method.update(
+      recolour=True, centre=True, frames_per_step=2, dynamic_kl=0.01, **kwargs)
+  for net in config.method.encoder, config.method.denoiser:
+    net.update(multipliers=(1,), attention_levels=())
+  return config, size, frames
+
+
+def _recurrent_views():
+  """A second clip shorter than the static code asks for; codes of unit size."""
+  return _views(static_frames=4, unit_codes=True)
+
+
+def _unshared_views():
+  """With a static code for each frame."""
+  return _views(shared_static=False, static_kl=0.02)
+
+
 CASES = {
     'paper': _paper,
     'paper_text': _paper_text,
     'quickstart': _quickstart,
-    'sprites32': lambda: _shrunk(diffsda_sprites32.get_config(), 16, 4, 2),
+    'sprites32': _sprites32,
+    'recurrent_views': _recurrent_views,
+    'unshared_views': _unshared_views,
 }
 
 
@@ -137,33 +164,25 @@ def _noise(case):
   method, m = case.method, case.config.method
   index, x = case.batch['index'], case.batch['x']
   count = x.shape[1] if m.frames_per_step is None else m.frames_per_step
-  normal = lambda key, name, *shape: keys.normal(
-      keys.named(key, name), index, shape)
-  halves = [keys.named(KEY, n) for n in ('first', 'second')] if (
-      m.cross_static) else [KEY]
-  frames = None
-  if m.frames_per_step is not None:
-    frames = method._choose_frames(
-        keys.named(KEY, 'frames'), index, case.batch['mask'])
+  normal = lambda name, *shape: keys.normal(
+      keys.named(KEY, name), index, shape)
+  order = views.random_order(
+      keys.named(KEY, 'frames'), index, case.batch['mask'])
   sigma = method.diffusion.sample_sigma(
       keys.named(KEY, 'sigma'), index, count, step=0)
-  eps = normal(KEY, 'eps', count, *x.shape[2:])
-  static = dynamic = None
+  eps = normal('eps', count, *x.shape[2:])
+  static = dynamic = mix = curves = None
   if m.static_kl is not None:
-    static = jnp.stack(
-        [normal(k, 'static', m.static_dim) for k in halves], axis=1)
+    static = normal(
+        'static', *([] if m.shared_static else [count]), m.static_dim)
   if m.dynamic_kl is not None:
-    dynamic = jnp.concatenate(
-        [normal(k, 'dynamic', x.shape[1] // len(halves), m.dynamic_dim)
-         for k in halves], axis=1)
-  mix = gamma = None
+    dynamic = normal('dynamic', count, m.dynamic_dim)
   if m.recolour:
-    mix, gamma = (jnp.stack(a, axis=1) for a in zip(*(
-        views.random_colours(keys.named(k, 'colours'), index, x.shape[-1])
-        for k in halves)))
+    mix, curves = views.random_colours(
+        keys.named(KEY, 'colours'), index, x.shape[-1])
   return torch_diffsda.Noise(**_to_torch(dict(
-      frames=frames, static=static, dynamic=dynamic, sigma=sigma,
-      eps=_frames_first(eps), mix=mix, gamma=gamma)))
+      order=order, static=static, dynamic=dynamic, sigma=sigma,
+      eps=_frames_first(eps), mix=mix, curves=curves)))
 
 
 def test_codes_agree(case):

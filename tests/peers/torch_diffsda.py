@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from tests.peers import torch_nets
 from tests.peers import torch_samplers
@@ -26,22 +27,22 @@ class Noise:
   """What a training loss draws; None = draw it.
 
   Attributes:
-    frames: (B, n) indices of the decoded frames.
-    static: (B, halves, Ds), or (B, T, Ds) if not shared; of Gaussian codes.
-    dynamic: (B, T, Dd).
+    order: (B, T) frame numbers in random order, real ones first.
+    static: (B, Ds), or (B, n, Ds) if not shared; of Gaussian codes.
+    dynamic: (B, n, Dd), n decoded frames.
     sigma: (B, n) noise levels.
     eps: (B, n, C, H, W).
-    mix: (B, halves, C, C), colours of what the dynamic encoder sees.
-    gamma: (B, halves, C).
+    mix: (B, C, C), how the dynamic encoder sees channels averaged.
+    curves: (B, C, K), its tone curves at brightness 1/K, 2/K, ..., 1.
   """
 
-  frames: torch.Tensor | None = None
+  order: torch.Tensor | None = None
   static: torch.Tensor | None = None
   dynamic: torch.Tensor | None = None
   sigma: torch.Tensor | None = None
   eps: torch.Tensor | None = None
   mix: torch.Tensor | None = None
-  gamma: torch.Tensor | None = None
+  curves: torch.Tensor | None = None
 
 
 class DiffSDA(nn.Module):
@@ -55,9 +56,10 @@ class DiffSDA(nn.Module):
     unit_codes: codes (or their means) have mean square 1.
     static_kl: None, or weight of the KL of a Gaussian static code.
     dynamic_kl: None, or weight of the KL of Gaussian dynamic codes.
-    kl_ramp: None, or (first step, last step, factor on both weights).
-    cross_static: halves of a clip exchange static codes in training.
+    static_frames: None, or number of frames that give the static code in
+      training, other ones than the decoded if the clip has enough.
     recolour: the dynamic encoder sees random colours in training.
+    centre: it sees how each frame differs from the mean frame, always.
     frames_per_step: None, or number of frames decoded in training.
   """
 
@@ -71,9 +73,9 @@ class DiffSDA(nn.Module):
       unit_codes: bool = False,
       static_kl: float | None = None,
       dynamic_kl: float | None = None,
-      kl_ramp: tuple[int, int, float] | None = None,
-      cross_static: bool = False,
+      static_frames: int | None = None,
       recolour: bool = False,
+      centre: bool = False,
       frames_per_step: int | None = None,
   ):
     super().__init__()
@@ -81,9 +83,8 @@ class DiffSDA(nn.Module):
     self.diffusion, self.sampler = diffusion, sampler
     self.unit_codes = unit_codes
     self.kl_weights = {'static': static_kl, 'dynamic': dynamic_kl}
-    self.kl_ramp = kl_ramp
-    self.cross_static, self.recolour = cross_static, recolour
-    self.frames_per_step = frames_per_step
+    self.static_frames, self.frames_per_step = static_frames, frames_per_step
+    self.recolour, self.centre = recolour, centre
 
   def forward(
       self,
@@ -95,20 +96,12 @@ class DiffSDA(nn.Module):
   ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss of each clip (B,) and its parts; random codes in train mode."""
     noise = Noise() if noise is None else noise
-    halves = 2 if self.training and self.cross_static else 1
-    static, dynamic, parts = self._codes(x, mask, halves, noise)
-    if self.kl_ramp is not None:
-      first, last, factor = self.kl_ramp
-      part = min(max((step - first) / (last - first), 0.0), 1.0)
-      parts = {k: v * (1.0 + part * (factor - 1.0)) for k, v in parts.items()}
+    if self.training:
+      x, mask, static, dynamic = self._read(x, mask, noise)
+    else:
+      static, dynamic = self._read_all(x, mask)
+    static, dynamic, parts = self._limit_both(static, dynamic, mask, noise)
     codes = _concat(static, dynamic)
-    if self.training and self.frames_per_step is not None:
-      frames = noise.frames
-      if frames is None:
-        frames = _choose_frames(x, mask, self.frames_per_step)
-      clip = torch.arange(len(x), device=x.device)[:, None]
-      x, codes = x[clip, frames], codes[clip, frames]
-      mask = None if mask is None else mask[clip, frames]
     sigma = noise.sigma
     if sigma is None:
       sigma = self._draw_sigma(x, step)
@@ -124,8 +117,8 @@ class DiffSDA(nn.Module):
       self, x: torch.Tensor, mask: torch.Tensor | None = None
   ) -> tuple[torch.Tensor, torch.Tensor]:
     """Static (B, Ds) and dynamic (B, T, Dd) codes, or their means."""
-    static, dynamic, _ = self._codes(x, mask, 1, None)
-    return static, dynamic
+    static, dynamic = self._read_all(x, mask)
+    return self._limit('static', static)[0], self._limit('dynamic', dynamic)[0]
 
   def decode(
       self, static: torch.Tensor, dynamic: torch.Tensor, x_T: torch.Tensor
@@ -189,33 +182,49 @@ class DiffSDA(nn.Module):
     y = self.denoiser(_wide(c_in) * x, c_noise, codes)
     return _wide(c_skip) * x + _wide(c_out) * y
 
-  def _codes(self, x, mask, halves, noise):
-    """Codes and penalties (B,); the halves of a clip are clips of their own.
+  def _read_all(self, x, mask):
+    """Codes of all frames, as they are read outside training."""
+    static, dynamic = self.encoder(x, mask)
+    if self.centre:
+      dynamic = self.encoder(_centred(x, mask), mask)[1]
+    return static, dynamic
 
-    With two halves the static code is one per frame, that of the other half.
-    """
-    split = lambda a: a.unflatten(1, (halves, -1)).flatten(0, 1)
-    part_mask = None if mask is None else split(mask)
-    static, dynamic = self.encoder(split(x), part_mask)
-    if self.training and self.recolour:
-      _, dynamic = self.encoder(_recolour(split(x), noise), part_mask)
-    static_noise = dynamic_noise = None
-    if noise is not None and noise.static is not None:
-      static_noise = noise.static.reshape(*static.shape[:-1], -1)
-    if noise is not None and noise.dynamic is not None:
-      dynamic_noise = split(noise.dynamic)
-    static, static_kl = self._limit('static', static, static_noise)
-    dynamic, dynamic_kl = self._limit('dynamic', dynamic, dynamic_noise)
-    parts = {}
-    for name, kl in ('static_kl', static_kl), ('dynamic_kl', dynamic_kl):
-      if kl is not None:
-        kl = kl if kl.ndim == 1 else _masked_mean(kl, part_mask)
-        parts[name] = kl.unflatten(0, (-1, halves)).mean(dim=1)
-    if halves == 2:
-      static = _exchange(static, part_mask, dynamic.shape[1])
-    return static, dynamic.reshape(*x.shape[:2], -1), parts
+  def _read(self, x, mask, noise):
+    """The frames to decode and their mask; codes, read as training does."""
+    count = self.frames_per_step
+    order = noise.order
+    if order is None and (count, self.static_frames) != (None, None):
+      order = _random_order(x, mask)
+    pick = lambda a: a if a is None or count is None else (
+        _frames(a, order[:, :count]))
+    dynamic = None
+    if self.static_frames is None:
+      static, dynamic = self.encoder(x, mask)
+      static = static if static.ndim == 2 else pick(static)
+    else:
+      last = _last_real(order, mask, self.static_frames)
+      static, _ = self.encoder(
+          _frames(x, last), None if mask is None else _frames(mask, last))
+    view = _recolour(x, noise) if self.recolour else x
+    view = _centred(view, mask) if self.centre else view
+    if dynamic is not None and view is x:
+      dynamic = pick(dynamic)
+    elif self.encoder.head.aggregator == 'pool':  # Other frames do not matter.
+      _, dynamic = self.encoder(pick(view), pick(mask))
+    else:
+      dynamic = pick(self.encoder(view, mask)[1])
+    return pick(x), pick(mask), static, dynamic
 
-  def _limit(self, name, code, noise):
+  def _limit_both(self, static, dynamic, mask, noise):
+    """Codes and penalties (B,); mask (B, n) of the dynamic codes."""
+    static, static_kl = self._limit('static', static, noise.static)
+    dynamic, dynamic_kl = self._limit('dynamic', dynamic, noise.dynamic)
+    parts = {'static_kl': static_kl, 'dynamic_kl': dynamic_kl}
+    return static, dynamic, {
+        name: kl if kl.ndim == 1 else _masked_mean(kl, mask)
+        for name, kl in parts.items() if kl is not None}
+
+  def _limit(self, name, code, noise=None):
     """The code, of unit size and Gaussian if so configured, and its KL."""
     weight, log_var = self.kl_weights[name], None
     if weight is not None:
@@ -271,7 +280,6 @@ def from_config(
   for name in 'static', 'dynamic':  # Mean and log variance.
     head[f'{name}_dim'] *= 1 if options[f'{name}_kl'] is None else 2
   encoder, denoiser = options.pop('encoder'), options.pop('denoiser')
-  head['local_features'] = encoder.get('local_features', 0)
   if encoder.pop('kind') == 'convnet':
     frames = torch_nets.ConvNet(channels, size, **encoder)
     features = encoder['features']
@@ -318,40 +326,54 @@ def _concat(static, dynamic):
   return torch.cat([dynamic, static], dim=-1)
 
 
-def _exchange(static, mask, num_frames):
-  """Static codes of halves (2 B, [T/2,] Ds) -> of the other half, (B, T, Ds).
-
-  A half whose other half has no real frame keeps its own.
-  """
-  if static.ndim == 2:
-    static = static[:, None].expand(-1, num_frames, -1)
-  own = static.unflatten(0, (-1, 2))
-  given = own.flip(1)
-  if mask is not None:
-    real = mask.any(dim=1).unflatten(0, (-1, 2)).flip(1)
-    given = torch.where(real[..., None, None], given, own)
-  return given.flatten(1, 2)
+def _frames(a, numbers):
+  """Frames (B, n) of each clip of an array (B, T, ...)."""
+  return a[torch.arange(len(a), device=a.device)[:, None], numbers]
 
 
-def _recolour(x, noise):
-  """Clips (N, T, C, H, W), each with its channels averaged and a gamma."""
-  channels = x.shape[2]
-  mix, gamma = noise.mix, noise.gamma
-  if mix is None:
-    weight = torch.distributions.Dirichlet(torch.ones(channels)).sample(
-        (len(x), channels)).to(x.device)
-    amount = torch.rand(len(x), 1, 1, device=x.device)
-    mix = torch.lerp(torch.eye(channels, device=x.device), weight, amount)
-    gamma = 2.0 ** (2.0 * torch.rand(len(x), channels, device=x.device) - 1.0)
-  mix, gamma = mix.reshape(-1, channels, channels), gamma.reshape(-1, channels)
-  brightness = ((x + 1.0) / 2.0).clamp(1e-3, 1.0)
-  mixed = torch.einsum('ndc,ntchw->ntdhw', mix, brightness)
-  return 2.0 * mixed ** gamma[:, None, :, None, None] - 1.0
-
-
-def _choose_frames(x, mask, count):
-  """Indices (B, count) of random frames, real ones first."""
+def _random_order(x, mask):
+  """(B, T) frame numbers in random order, real ones first."""
   score = torch.rand(x.shape[:2], device=x.device)
   if mask is not None:
     score = score + 2.0 * ~mask
-  return score.argsort(dim=1)[:, :count]
+  return score.argsort(dim=1)
+
+
+def _last_real(order, mask, count):
+  """(B, count) of the real frames, the last ones, in the order of time."""
+  back = -1 - torch.arange(count, device=order.device)
+  if mask is None:
+    return order[:, back % order.shape[1]].sort(dim=1).values
+  real = mask.sum(dim=1, keepdim=True).clamp(min=1)
+  return order.gather(1, back % real).sort(dim=1).values
+
+
+def _centred(x, mask):
+  """Clips (B, T, C, H, W) without the mean of their real frames."""
+  if mask is None:
+    return x - x.mean(dim=1, keepdim=True)
+  share = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
+  return x - torch.einsum('bt,btchw->bchw', share.to(x.dtype), x)[:, None]
+
+
+def _recolour(x, noise):
+  """Clips (B, T, C, H, W): averages of the channels, through tone curves.
+
+  A curve connects 0 at black and its other values by straight lines.
+  """
+  batch, _, channels = x.shape[:3]
+  mix, curves = noise.mix, noise.curves
+  if mix is None:
+    # Exponential numbers over their sum are uniform on the simplex.
+    weight = x.new_empty(batch, channels, channels).exponential_()
+    mix = weight / weight.sum(dim=-1, keepdim=True)
+  if curves is None:
+    curves = torch.rand(batch, channels, 4, device=x.device)
+  pieces, curves = curves.shape[-1], F.pad(curves, (1, 0))
+  place = pieces * torch.einsum('bdc,btchw->bdthw', mix, (x + 1.0) / 2.0)
+  place = place.clamp(0.0, pieces).flatten(2)
+  left = place.long().clamp(max=pieces - 1)
+  tone = torch.lerp(
+      curves.gather(2, left), curves.gather(2, left + 1), place - left)
+  tone = tone.unflatten(2, (x.shape[1], *x.shape[3:]))
+  return 2.0 * tone.transpose(1, 2) - 1.0

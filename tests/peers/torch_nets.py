@@ -193,34 +193,22 @@ class UNet(nn.Module):
 
 
 class ConvNet(nn.Module):
-  """Strided 4x4 convolutions down to a side of at most 4, then linear.
-
-  `local_features` more come from the map of side 5 to 8, averaged over places.
-  """
+  """Strided 4x4 convolutions down to a side of at most 4, then linear."""
 
   def __init__(self, in_channels: int, size: int, *, channels: int,
-               features: int, local_features: int):
+               features: int):
     super().__init__()
     layers, width, limit = [], channels, 8 * channels
-    self.local, self.depth = None, 0
     while size > 4:
       layers += [nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
                  nn.GroupNorm(4, width), nn.LeakyReLU(0.2)]
       in_channels, width, size = width, min(2 * width, limit), size // 2
-      if local_features and 4 < size <= 8:
-        self.local = nn.Linear(in_channels, local_features)
-        self.depth = len(layers)
     self.layers = nn.Sequential(*layers)
     self.out_channels = in_channels  # Of the last convolution.
     self.features = nn.Linear(in_channels * size**2, features)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    if self.local is None:
-      return self.features(self.layers(x).flatten(1))
-    x = self.layers[:self.depth](x)
-    local = F.silu(self.local(x.movedim(1, -1))).mean(dim=(1, 2))
-    whole = self.features(self.layers[self.depth:](x).flatten(1))
-    return torch.cat([whole, local], dim=1)
+    return self.features(self.layers(x).flatten(1))
 
 
 class SequenceHead(nn.Module):
@@ -228,8 +216,7 @@ class SequenceHead(nn.Module):
 
   'lstm': a bidirectional LSTM, its last states for the static code, and a tanh
   RNN over its outputs for the dynamic codes; causal: two plain LSTMs instead.
-  'pool': perceptrons on each frame; their mean gives the static code. With
-  local features it comes from these, the last of the D, alone.
+  'pool': perceptrons on each frame; their mean gives the static code.
   """
 
   def __init__(
@@ -243,14 +230,11 @@ class SequenceHead(nn.Module):
       causal: bool,
       shared_static: bool,
       feature_norm: bool,
-      local_features: int,
   ):
     super().__init__()
     self.aggregator, self.shared_static = aggregator, shared_static
-    self.split = [features, local_features] if local_features else [features]
-    self.norms = nn.ModuleList(
-        nn.LayerNorm(n, eps=1e-6) if feature_norm else nn.Identity()
-        for n in self.split)
+    self.norm = (
+        nn.LayerNorm(features, eps=1e-6) if feature_norm else nn.Identity())
     width = hidden
     if aggregator == 'lstm':
       self.lstm = nn.LSTM(
@@ -259,7 +243,7 @@ class SequenceHead(nn.Module):
       recurrence = nn.LSTM if causal else nn.RNN  # RNN: tanh.
       self.dynamic_rnn = recurrence(width, hidden, batch_first=True)
     elif aggregator == 'pool':
-      self.static_layer = nn.Linear(self.split[-1], hidden)
+      self.static_layer = nn.Linear(features, hidden)
       self.dynamic_layer = nn.Linear(features, hidden)
     else:
       raise ValueError(f'aggregator {aggregator!r}, expected lstm or pool.')
@@ -270,11 +254,8 @@ class SequenceHead(nn.Module):
       self, x: torch.Tensor, mask: torch.Tensor | None = None
   ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, T, D), mask (B, T) or None -> (B, [T,] Ds), (B, T, Dd)."""
-    parts = [n(p) for n, p in zip(self.norms, x.split(self.split, dim=-1))]
-    if self.aggregator == 'lstm':
-      per_clip, per_frame, dynamic = self._lstm(parts[0], mask)
-    else:
-      per_clip, per_frame, dynamic = self._pool(parts[-1], parts[0], mask)
+    read = self._lstm if self.aggregator == 'lstm' else self._pool
+    per_clip, per_frame, dynamic = read(self.norm(x), mask)
     static = per_clip if self.shared_static else per_frame
     return self.static_head(static), self.dynamic_head(dynamic)
 
@@ -293,14 +274,14 @@ class SequenceHead(nn.Module):
     # (directions, B, h) -> (B, directions h), the forward state first.
     return last.transpose(0, 1).flatten(1), outputs, states
 
-  def _pool(self, what, whole, mask):
-    static = F.silu(self.static_layer(what))
+  def _pool(self, x, mask):
+    static = F.silu(self.static_layer(x))
     if mask is None:
       pooled = static.mean(dim=1)
     else:
       weight = mask.to(static.dtype)[..., None]
       pooled = (static * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-    return pooled, static, F.silu(self.dynamic_layer(whole))
+    return pooled, static, F.silu(self.dynamic_layer(x))
 
 
 class Encoder(nn.Module):
@@ -396,5 +377,5 @@ def _lengths(mask):
   if not torch.equal(mask, torch.arange(mask.shape[1]) < lengths[:, None]):
     raise ValueError('mask with a gap; expected padding at the end of clips.')
   if (lengths == 0).any():
-    raise ValueError('clip or half of a clip without a real frame.')
+    raise ValueError('clip without a real frame.')
   return lengths

@@ -151,14 +151,11 @@ def _convnet(torch_name, our_name, net) -> Iterator[Rule]:
   yield (f'{torch_name}.features.weight', (f'{our_name}/features/kernel',),
          lambda w: _unflatten(w, net.out_channels))
   yield (f'{torch_name}.features.bias', (f'{our_name}/features/bias',), _same)
-  if net.local is not None:
-    yield from _linear(f'{torch_name}.local', f'{our_name}/local_features')
 
 
 def _head(torch_name, our_name, head) -> Iterator[Rule]:
-  for i, name in enumerate(('feature_norm', 'local_norm')[:len(head.norms)]):
-    if isinstance(head.norms[i], torch.nn.LayerNorm):
-      yield from _norm(f'{torch_name}.norms.{i}', f'{our_name}/{name}')
+  if isinstance(head.norm, torch.nn.LayerNorm):
+    yield from _norm(f'{torch_name}.norm', f'{our_name}/feature_norm')
   if head.aggregator == 'lstm':
     there, here = f'{torch_name}.lstm', f'{our_name}/lstm'
     if head.lstm.bidirectional:

@@ -16,6 +16,7 @@ say which `form` of a set is meant are also those of `config.data`; the other
 ones only say how to prepare it.
 """
 
+import abc
 from collections.abc import Mapping
 import dataclasses
 import pathlib
@@ -36,6 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   url_infos = None
 
   @classmethod
+  @abc.abstractmethod
   def configure(
       cls, options: Any, manual_dir: str
   ) -> str | tfds.core.BuilderConfig:
@@ -44,12 +46,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Raises:
       ValueError: unless the files in `manual_dir` are as they should be.
     """
-    raise NotImplementedError
 
   @classmethod
+  @abc.abstractmethod
   def factors_in(cls, path: pathlib.Path) -> tuple[batch.Factor, ...]:
     """The labelled factors of the set that was prepared in `path`."""
-    raise NotImplementedError
 
   @classmethod
   def reading_in(cls, path: pathlib.Path) -> dict[str, Any]:

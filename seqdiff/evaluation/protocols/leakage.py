@@ -40,13 +40,8 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts of the protocol.
 
   Raises:
-    ValueError: if the data set has no labelled factors, or for fewer clips
-      than folds.
+    ValueError: for fewer clips than folds.
   """
-  if not ctx.dataset.factors:
-    raise ValueError(
-        f'Protocol leakage: {ctx.dataset.name} has no labelled factors; '
-        'expected at least one. Leave it out of config.eval.protocols.')
   static, dynamic, labels = _codes(ctx)
   if len(static) < _FOLDS:
     raise ValueError(

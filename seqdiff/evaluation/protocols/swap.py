@@ -35,18 +35,8 @@ VERSION = 1
 
 
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
-  """Returns the metrics and counts of the protocol.
-
-  Raises:
-    ValueError: without judges, or without labelled factors of both kinds.
-  """
+  """Returns the metrics and counts of the protocol; the context has a jury."""
   factors = ctx.dataset.factors
-  if ctx.jury is None or not all(
-      ctx.dataset.factors_of(kind) for kind in ('static', 'dynamic')):
-    raise ValueError(
-        f'Protocol swap on {ctx.dataset.name}: expected a judge and labelled '
-        'static and dynamic factors. Set config.eval.judge, or leave swap out '
-        'of config.eval.protocols.')
   pairs = pair_lib.load_or_draw(
       ctx.workdir / 'pairs.json', ctx.dataset, ctx.split,
       num_pairs=ctx.num_pairs, seed=ctx.pair_seed)
