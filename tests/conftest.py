@@ -17,3 +17,5 @@ jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 # Errors instead of silent broadcasting and of noise used twice.
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
+# The command line sets the number of devices, unless JAX is running already.
+assert jax.device_count() == 8

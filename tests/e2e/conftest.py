@@ -19,10 +19,10 @@ SMALL = tuple(f'--config.{change}' for change in (
     'method.denoiser.channels=8', 'method.denoiser.multipliers=(1,)',
     'method.denoiser.groups=4', 'method.denoiser.patch_size=2',
     'optim.warmup_steps=1', 'train.num_steps=6', 'train.log_every=2',
-    'train.save_every=3', 'sampler.num_steps=4', 'eval.num_pairs=10',
-    'eval.num_clips=12', 'eval.num_shown=2', 'eval.judge.num_steps=3',
-    'eval.judge.batch_size=8', 'eval.judge.channels=4',
-    'eval.judge.hidden=4'))
+    'train.save_every=3', 'sampler.num_steps=4', 'sampler.sigma_min=0.4',
+    'eval.num_pairs=10', 'eval.num_clips=12', 'eval.num_shown=2',
+    'eval.judge.num_steps=3', 'eval.judge.batch_size=8',
+    'eval.judge.channels=4', 'eval.judge.hidden=4'))
 
 
 @dataclasses.dataclass(frozen=True)
