@@ -3,7 +3,7 @@
   python -m seqdiff.main --config=configs/quickstart_ablation.py:recolour
 
 The names are in configs/common/levers.py; `none` sets nothing back. Results are
-in configs/results/quickstart_ablation-*.
+in configs/results/quickstart_ablation-*, those of two seeds merged.
 """
 
 import ml_collections
