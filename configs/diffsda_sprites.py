@@ -11,27 +11,17 @@ the static code would hold the action (see configs/diffsda_sprites32.py).
 
 import ml_collections
 
+from configs import diffsda_sprites32
 from configs.common import video
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
-  config = video.get_config()
-  config.data = ml_collections.ConfigDict(dict(
-      name='sprites',
-      data_dir=ml_collections.config_dict.placeholder(str),
-      size=64,  # Pixels.
-      num_frames=8,
-      stride=1,
-      batch_size=32,
-      eval_batch_size=64,
-  ))
-  config.method.static_dim = 24
-  config.method.static_kl = 5e-4
-  config.method.dynamic_dim = 6
-  config.method.dynamic_kl = 1e-4
-  config.method.static_frames = 4
-  config.method.recolour = True
-  config.method.centre = True
+  config, small = video.get_config(), diffsda_sprites32.get_config()
+  config.data = small.data
+  config.data.size = 64  # Pixels.
+  for name in ('static_dim', 'static_kl', 'dynamic_dim', 'dynamic_kl',
+               'static_frames', 'recolour', 'centre'):
+    config.method[name] = small.method[name]
   config.method.dtype = 'bfloat16'
   return config

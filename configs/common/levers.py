@@ -1,23 +1,35 @@
 """The levers of the small configs, one by one set back to the paper's value."""
 
+import functools
+from typing import Any
+
 import ml_collections
 
+from configs.common import video
 from seqdiff.core import errors
+
+
+def _paper(*keys: str) -> dict[str, Any]:
+  """The paper's values of keys such as 'method.recolour'."""
+  config = video.get_config()
+  return {key: functools.reduce(lambda part, name: part[name],
+                                key.split('.'), config) for key in keys}
+
 
 LEVERS = {
     'none': {},
-    'noise': {'method.diffusion.p_mean': -1.2, 'method.diffusion.p_std': 1.2},
-    'recolour': {'method.recolour': False},
-    'centre': {'method.centre': False},
-    'static_frames': {'method.static_frames': None},
-    'static_kl': {'method.static_kl': None},
-    'dynamic_kl': {'method.dynamic_kl': None},
+    'noise': _paper('method.diffusion.p_mean', 'method.diffusion.p_std'),
+    'recolour': _paper('method.recolour'),
+    'centre': _paper('method.centre'),
+    'static_frames': _paper('method.static_frames'),
+    'static_kl': _paper('method.static_kl'),
+    'dynamic_kl': _paper('method.dynamic_kl'),
     # Not the paper's either: codes of unit size in place of a price.
-    'unit_codes': {'method.unit_codes': True, 'method.static_kl': None,
-                   'method.dynamic_kl': None},
-    'feature_norm': {'method.feature_norm': False},
-    'coordinates': {'method.denoiser.coordinates': False},
-    'aggregator': {'method.aggregator': 'lstm'},
+    'unit_codes': {'method.unit_codes': True,
+                   **_paper('method.static_kl', 'method.dynamic_kl')},
+    'feature_norm': _paper('method.feature_norm'),
+    'coordinates': _paper('method.denoiser.coordinates'),
+    'aggregator': _paper('method.aggregator'),
 }
 
 
