@@ -6,7 +6,7 @@ Nothing is decoded here, so that all that can be wrong with names and labels
 is known before the first clip is written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import csv
 import dataclasses
 import hashlib
@@ -61,19 +61,8 @@ def find(folder: str | os.PathLike[str]) -> Catalogue:
       videos of one name.
   """
   root = pathlib.Path(folder).expanduser()
-  if not root.is_dir():
-    raise ValueError(
-        f'{root} is no folder; expected one that holds videos or folders of '
-        'pictures. Give it as --manual_dir.')
-  found, ignored, seen = [], [], set()
-  for place, folders, files in os.walk(root, followlinks=True):
-    here = pathlib.Path(place)
-    if here.resolve() in seen:  # A link back.
-      folders.clear()
-      continue
-    seen.add(here.resolve())
-    folders[:] = [f for f in folders if not f.startswith('.')]
-    files = [here / f for f in files if not f.startswith('.')]
+  found, ignored = [], []
+  for here, files in walk(root):
     films = [f for f in files if film_lib.is_film(f)]
     pictures = [f for f in files if film_lib.is_picture(f)]
     found += films or [here] * bool(pictures)
@@ -97,6 +86,32 @@ def find(folder: str | os.PathLike[str]) -> Catalogue:
   order = sorted(videos, key=film_lib.natural)
   return Catalogue(
       [videos[name] for name in order], ignored=sorted(ignored))
+
+
+def walk(
+    folder: str | os.PathLike[str],
+) -> Iterator[tuple[pathlib.Path, list[pathlib.Path]]]:
+  """Each folder below one, and its files; links are followed, once.
+
+  What begins with a dot is passed by.
+
+  Raises:
+    ValueError: if the folder is not there.
+  """
+  root = pathlib.Path(folder).expanduser()
+  if not root.is_dir():
+    raise ValueError(
+        f'{root} is no folder; expected one that holds videos or folders of '
+        'pictures. Give it as --manual_dir.')
+  seen = set()
+  for place, folders, files in os.walk(root, followlinks=True):
+    here = pathlib.Path(place)
+    if here.resolve() in seen:  # A link back.
+      folders.clear()
+      continue
+    seen.add(here.resolve())
+    folders[:] = [f for f in folders if not f.startswith('.')]
+    yield here, [here / f for f in files if not f.startswith('.')]
 
 
 def label_by_path(catalogue: Catalogue, pattern: str) -> Catalogue:

@@ -1,10 +1,8 @@
 """Opens the data sets that `seqdiff.data.prepare` has written."""
 
-import math
 import pathlib
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from seqdiff.core import errors
@@ -49,8 +47,9 @@ def load(
   if in_memory is None:
     in_memory = _num_bytes(builder) < IN_MEMORY_BYTES
   if in_memory:
-    splits = {key: loader.ArraySource.of(clips)
-              for key, clips in splits.items()}
+    one_length = None not in builder.info.features['x'].shape
+    read = loader.ArraySource.of if one_length else _as_list
+    splits = {key: read(clips) for key, clips in splits.items()}
   found = find_builder(name)
   return batch.Dataset(
       name=name, splits=splits, factors=found.factors_in(path),
@@ -81,13 +80,14 @@ def is_prepared(path: pathlib.Path) -> bool:
   return (path / 'dataset_info.json').is_file()
 
 
-def _num_bytes(builder) -> float:
-  """Size of all clips in memory; infinite if their lengths differ."""
-  x = builder.info.features['x']
-  if None in x.shape:
-    return math.inf
-  clips = sum(split.num_examples for split in builder.info.splits.values())
-  return clips * math.prod(x.shape) * np.dtype(x.np_dtype).itemsize
+def _num_bytes(builder) -> int:
+  """Size of all clips in memory, which are written as they are."""
+  return sum(split.num_bytes for split in builder.info.splits.values())
+
+
+def _as_list(clips) -> list[dict[str, Any]]:
+  """All clips, which may differ in length."""
+  return [clips[index] for index in range(len(clips))]
 
 
 class _Clips:

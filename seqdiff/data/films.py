@@ -134,6 +134,27 @@ def read(
       yield picture()
 
 
+def spread(
+    path: str | os.PathLike[str], *, num_frames: int
+) -> Iterator[Image.Image]:
+  """Reads frames at equal distances over a whole film or folder.
+
+  Of T frames, frame i is number floor(i * T / num_frames).
+
+  Raises:
+    Unreadable: as `clips`.
+  """
+  path = pathlib.Path(path)
+  total = sum(1 for _ in _timed(path))  # Makes no pictures of the frames.
+  if total < num_frames:
+    raise Unreadable(
+        f'is too short: {total} frames, a clip takes {num_frames}')
+  wanted = {k * total // num_frames for k in range(num_frames)}
+  for number, (_, picture) in enumerate(_timed(path)):
+    if number in wanted:
+      yield picture()
+
+
 def fit(
     image: Image.Image, *, size: int, crop: str = 'center', channels: int = 3
 ) -> np.ndarray:

@@ -12,9 +12,13 @@ from typing import Any
 import grain
 import numpy as np
 
+from seqdiff.core import errors
 from seqdiff.core import types
 from seqdiff.data import batch as batch_lib
 from seqdiff.data import transforms
+
+TAKES = ('window', 'stratified')  # Which frames of a clip make an example.
+FIRSTS = ('sampled', 'start')  # Where a stratified example begins.
 
 
 class ArraySource:
@@ -62,24 +66,28 @@ def train_batches(
     process_index: int = 0,
     process_count: int = 1,
     pad: bool = False,
+    take: str = 'window',
+    first: str = 'sampled',
 ) -> Iterator[types.Batch]:
   """Endless shuffled batches; each epoch is a new permutation.
 
-  The window in time of each example is drawn anew whenever it is visited. An
-  epoch may end inside a batch.
+  Frames are drawn anew at each visit. An epoch may end inside a batch.
 
   Args:
     source: the clips.
     batch_size: examples per step, of all processes together.
     num_frames: frames of each example.
     stride: distance between two frames, in frames of the clip.
-    seed: of the order and of the windows.
+    seed: of the order and of the frames.
     start_step: the first batch returned is that of this step.
-    process_index: this process; it gets the examples process_index,
-      process_index + process_count, ... of each batch.
+    process_index: this process; it gets every process_count-th example of each
+      batch, from this one on.
     process_count: number of processes.
     pad: whether a clip that is too short is filled up with copies of its last
-      frame, mask False, instead of being an error.
+      frame, mask False; else it is an error.
+    take: 'window' (every stride-th frame from a drawn one on) or 'stratified'
+      (one frame from each of num_frames equal segments of the clip).
+    first: 'sampled', or 'start' (stratified: frame 1 is always the clip's).
 
   Returns:
     An iterator of batches of batch_size / process_count examples.
@@ -95,12 +103,12 @@ def train_batches(
         f'train_batches: batch_size={batch_size} with {process_count} '
         'processes; expected a multiple of the number of processes. Set '
         'config.data.batch_size to one.')
-  cut = _Cut(num_frames, stride, pad)
+  cut = _Cut(num_frames, stride=stride, pad=pad, take=take, first=first)
   items = _Items(source)
-  cut(items[0], 0)  # A setting that suits no clip fails at once.
+  cut(items[0])  # A setting that suits no clip fails at once.
   examples = grain.MapDataset.source(items).seed(seed).shuffle().repeat()
-  # Before the slice: a window then does not depend on the process count.
-  examples = examples.random_map(cut.at_random)
+  # Before the slice: frames then do not depend on the process count.
+  examples = examples.random_map(cut)
   examples = examples[process_index::process_count]
   batches = examples.batch(batch_size // process_count, drop_remainder=True)
   options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
@@ -118,8 +126,10 @@ def eval_batches(
     indices: Sequence[int] | None = None,
     start: int = 0,
     pad: bool = False,
+    take: str = 'window',
+    first: str = 'sampled',
 ) -> Iterator[types.Batch]:
-  """Batches in a fixed order, each clip once and cut at the same frame.
+  """Batches in a fixed order, each clip once and always the same frames of it.
 
   Args:
     source: the clips.
@@ -130,6 +140,8 @@ def eval_batches(
     indices: which clips, in which order; None = all.
     start: first frame of every window.
     pad: as in `train_batches`.
+    take: as in `train_batches`; the middle frame of each segment is taken.
+    first: as in `train_batches`.
 
   Returns:
     An iterator of ceil(number of clips / batch_size) batches.
@@ -138,16 +150,17 @@ def eval_batches(
     ValueError: as `train_batches`.
   """
   _check_positive(batch_size=batch_size, num_frames=num_frames, stride=stride)
-  cut = _Cut(num_frames, stride, pad)
+  cut = _Cut(num_frames, stride=stride, start=start, pad=pad, take=take,
+             first=first)
   items = _Items(source)
   indices = np.arange(len(items)) if indices is None else np.asarray(indices)
   if len(indices):
-    cut(items[indices[0]], start)
+    cut(items[indices[0]])
 
   def batches():
-    for first in range(0, len(indices), batch_size):
-      chosen = indices[first:first + batch_size]
-      examples = [cut(items[index], start) for index in chosen]
+    for done in range(0, len(indices), batch_size):
+      chosen = indices[done:done + batch_size]
+      examples = [cut(items[index]) for index in chosen]
       for _ in range(batch_size - len(chosen)):
         examples.append(dict(examples[-1], example_mask=np.False_))
       yield {name: np.stack([e[name] for e in examples])
@@ -182,41 +195,72 @@ def _host_array(value) -> np.ndarray:
 
 
 class _Cut:
-  """Cuts one window out of an item and checks what it holds."""
+  """Cuts an example out of an item and checks what it holds."""
 
-  def __init__(self, num_frames, stride, pad):
-    self._num_frames, self._stride, self._pad = num_frames, stride, pad
-    self._span = transforms.span(num_frames, stride)
+  def __init__(self, num_frames, *, stride, pad, take, first, start=0):
+    for name, value, known in (
+        ('take', take, TAKES), ('first', first, FIRSTS)):
+      if value not in known:
+        raise errors.unknown_name(name, value, known)
+    if take == 'window' and first != 'sampled':
+      raise ValueError(
+          f'first={first} with take=window; expected sampled, since a window '
+          'begins anywhere. Set take to stratified, or leave first out.')
+    if take == 'stratified' and (stride != 1 or start != 0):
+      raise ValueError(
+          f'take=stratified with stride={stride} and start={start}; expected 1 '
+          'and 0, since its frames are of the whole clip. Leave them out.')
+    self._num_frames, self._stride, self._start = num_frames, stride, start
+    self._pad, self._take, self._first = pad, take, first
 
-  def at_random(self, item, rng):
-    last = max(0, len(item['x']) - self._span)
-    return self(item, int(rng.integers(last + 1)))
-
-  def __call__(self, item, start):
+  def __call__(self, item, rng=None):
+    """Frames drawn with rng; without one, those of evaluation."""
+    choose = self._window if self._take == 'window' else self._strata
     length = len(item['x'])
-    if start + self._span > length and not self._pad:
+    frames = choose(length, rng)
+    if frames[-1] >= length and not self._pad:
       raise ValueError(
           f'Clip {item["index"]} has {length} frames; num_frames='
-          f'{self._num_frames} with stride={self._stride} from frame {start} '
-          f'needs {start + self._span}. Choose fewer frames or a smaller '
-          'stride, or set pad=True to fill up with masked copies of the last '
-          'frame.')
-    if not 0 <= start < length:
+          f'{self._num_frames} with stride={self._stride} from frame '
+          f'{frames[0]} needs {frames[-1] + 1}. Choose fewer frames or a '
+          'smaller stride, or set pad=True to fill up with masked copies of '
+          'the last frame.')
+    if not 0 <= frames[0] < length:
       raise ValueError(
-          f'start={start} in clip {item["index"]} of {length} frames; '
+          f'start={frames[0]} in clip {item["index"]} of {length} frames; '
           f'expected 0 to {length - 1}. Choose another start.')
-    result = transforms.window(
-        item, start=start, num_frames=self._num_frames, stride=self._stride)
-    x, mask = result['x'], result['mask']
-    if np.issubdtype(x.dtype, np.floating):
-      if not np.isfinite(x[mask]).all():
-        raise ValueError(
-            f'Clip {item["index"]} holds NaN or infinite values in frames '
-            'that its mask marks as real; expected finite numbers. Repair '
-            'the data, or set mask to False at these frames.')
-      # 0 * NaN is NaN: what is masked must be finite too.
-      result['x'] = np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
-    return result
+    return _check_finite(transforms.pick(item, frames))
+
+  def _window(self, length, rng):
+    span = transforms.span(self._num_frames, self._stride)
+    start = self._start if rng is None else (
+        int(rng.integers(max(0, length - span) + 1)))
+    return start + self._stride * np.arange(self._num_frames)
+
+  def _strata(self, length, rng):
+    if length < self._num_frames:
+      return np.arange(self._num_frames)
+    bounds = transforms.strata(length, self._num_frames)
+    low, high = bounds[:-1], bounds[1:] - 1
+    frames = (low + high) // 2 if rng is None else (
+        rng.integers(low, high, endpoint=True))
+    if self._first == 'start':
+      frames[0] = 0
+    return frames
+
+
+def _check_finite(item):
+  """The item, with zeros for what is masked and not finite."""
+  x, mask = item['x'], item['mask']
+  if np.issubdtype(x.dtype, np.floating):
+    if not np.isfinite(x[mask]).all():
+      raise ValueError(
+          f'Clip {item["index"]} holds NaN or infinite values in frames '
+          'that its mask marks as real; expected finite numbers. Repair '
+          'the data, or set mask to False at these frames.')
+    # 0 * NaN is NaN: what is masked must be finite too.
+    item['x'] = np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+  return item
 
 
 def _check_positive(**values: int) -> None:

@@ -216,6 +216,136 @@ def test_a_start_outside_the_clip_is_an_error(start):
         make_source(), batch_size=1, num_frames=1, start=start, pad=True)
 
 
+def segments(length, num_frames):
+  """Frames of each segment, by their middles: in [i, i + 1) T / N or so."""
+  places = [(frame + 0.5) * num_frames / length for frame in range(length)]
+  return [{frame for frame, place in enumerate(places) if int(place) == k}
+          for k in range(num_frames)]
+
+
+class TestStratified:
+
+  def draw(self, length, num_frames, count=40, **options):
+    """Numbers of the frames of `count` examples of one clip."""
+    batch = next(loader.train_batches(
+        make_source(1, length), batch_size=count, num_frames=num_frames,
+        take='stratified', **({'seed': 0} | options)))
+    return batch['x'][..., 1].astype(int)
+
+  def middles(self, length, num_frames, **options):
+    batch, = loader.eval_batches(
+        make_source(1, length), batch_size=1, num_frames=num_frames,
+        take='stratified', **options)
+    return batch['x'][0, :, 1].astype(int).tolist()
+
+  @pytest.mark.parametrize('length', [12, 16, 40])
+  def test_one_frame_is_drawn_from_each_quarter(self, length):
+    drawn = self.draw(length, 4)
+    for k, frames in enumerate(segments(length, 4)):
+      assert len(frames) == length // 4
+      assert set(drawn[:, k]) <= frames
+      assert len(set(drawn[:, k])) > 1
+
+  @pytest.mark.parametrize('length', [4, 5, 7, 41])
+  def test_frames_are_in_order_and_each_one_occurs(self, length):
+    drawn = self.draw(length, 4, count=400)
+    assert (np.diff(drawn, axis=1) > 0).all()
+    assert set(drawn.ravel()) == set(range(length))
+    # The segments follow one another, as long as each other or one longer.
+    ends = [(int(f.min()), int(f.max())) for f in drawn.T]
+    assert ends[0][0] == 0 and ends[-1][1] == length - 1
+    assert all(b[0] == a[1] + 1 for a, b in zip(ends, ends[1:]))
+    sizes = [b - a + 1 for a, b in ends]
+    assert max(sizes) - min(sizes) <= 1
+
+  def test_all_frames_of_a_segment_are_as_likely(self):
+    drawn = self.draw(30, 3, count=1000)
+    counts = np.bincount(drawn.ravel(), minlength=30)
+    # Binomial: 100 of 1000 expected, standard deviation 9.5.
+    assert abs(counts - 100).max() < 5 * 9.5
+    # Segments are drawn from independently: r is 0 +- 0.032.
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 5 * 0.032
+
+  @pytest.mark.parametrize('length, num_frames, expected', [
+      (9, 3, [1, 4, 7]),
+      (50, 10, [2, 7, 12, 17, 22, 27, 32, 37, 42, 47]),
+      (8, 4, [0, 2, 4, 6]),  # Of two in the middle the first.
+      (5, 5, [0, 1, 2, 3, 4]),
+      (7, 1, [3]),
+  ])
+  def test_evaluation_takes_the_middle_of_each_segment(
+      self, length, num_frames, expected):
+    assert self.middles(length, num_frames) == expected
+
+  def test_a_clip_of_as_many_frames_as_asked_is_taken_whole(self):
+    assert (self.draw(6, 6) == np.arange(6)).all()
+
+  def test_the_first_frame_can_be_that_of_the_clip(self):
+    drawn = self.draw(40, 4, first='start')
+    assert (drawn[:, 0] == 0).all()
+    # The other ones are drawn as ever.
+    np.testing.assert_array_equal(drawn[:, 1:], self.draw(40, 4)[:, 1:])
+    assert self.middles(9, 3, first='start') == [0, 4, 7]
+
+  def test_labels_and_masks_are_cut_with_the_frames(self):
+    clip = {'x': np.arange(20.0)[:, None], 'mask': np.arange(20) % 3 > 0,
+            'labels/angle': np.arange(20.0)[:, None], 'labels/kind': 2}
+    batch = next(loader.train_batches(
+        [clip], batch_size=8, num_frames=5, take='stratified', seed=0))
+    np.testing.assert_array_equal(batch['labels/angle'], batch['x'])
+    np.testing.assert_array_equal(batch['mask'], batch['x'][..., 0] % 3 > 0)
+    assert (batch['labels/kind'] == 2).all()
+
+  def test_clips_of_different_length_make_one_batch(self):
+    source = [{'x': np.linspace(0, 1, n)[:, None]} for n in (6, 60, 601)]
+    for batch in (
+        next(loader.eval_batches(
+            source, batch_size=3, num_frames=6, take='stratified')),
+        next(loader.train_batches(
+            source, batch_size=3, num_frames=6, take='stratified', seed=0))):
+      # The six samples are spread over each clip, whatever its length.
+      assert (np.diff(batch['x'][..., 0]) > 0).all()
+      assert (batch['x'][:, 0] <= 1 / 6).all()
+      assert (batch['x'][:, -1] >= 5 / 6).all()
+
+  def test_processes_and_the_entry_step_change_nothing(self):
+    whole = stream(take='stratified')
+    parts = [stream(process_index=p, process_count=2, take='stratified')
+             for p in range(2)]
+    assert_same(whole, [
+        {name: np.stack([a[name], b[name]], axis=1).reshape(batch[name].shape)
+         for name in batch} for batch, a, b in zip(whole, *parts)])
+    assert_same(whole[5:], stream(3, start_step=5, take='stratified'))
+    assert any((a['x'] != b['x']).any() for a, b in zip(
+        whole, stream(take='stratified', seed=6)))
+
+  def test_a_clip_that_is_too_short_is_named_or_padded(self):
+    message = r'Clip 1 has 3 frames; num_frames=4 .*needs 4\. Choose.*pad=True'
+    options = dict(batch_size=2, num_frames=4, take='stratified')
+    with pytest.raises(ValueError, match=message):
+      list(loader.eval_batches(short_second_clip(), **options))
+    with pytest.raises(ValueError, match=message):
+      next(loader.train_batches(short_second_clip(), seed=0, **options))
+    for first in loader.FIRSTS:
+      batch, = loader.eval_batches(
+          make_source(1, 3), batch_size=1, num_frames=5, take='stratified',
+          first=first, pad=True)
+      assert batch['x'][0, :, 1].tolist() == [0, 1, 2, 2, 2]
+      assert batch['mask'][0].tolist() == [True, True, True, False, False]
+
+  @pytest.mark.parametrize('options, message', [
+      (dict(take='strata'), "Unknown take 'strata'. Did you mean 'stratified'"),
+      (dict(take='stratified', first='begin'), "first 'begin'. Known: sampled"),
+      (dict(first='start'), 'first=start with take=window; expected sampled'),
+      (dict(take='stratified', stride=2), 'stride=2 and start=0; expected 1'),
+      (dict(take='stratified', start=3), 'stride=1 and start=3; expected 1'),
+  ])
+  def test_settings_that_do_not_fit_are_errors(self, options, message):
+    with pytest.raises(ValueError, match=message):
+      loader.eval_batches(
+          make_source(), batch_size=1, num_frames=2, **options)
+
+
 def test_array_source_of_reads_every_clip():
   source = make_source()
   copy = loader.ArraySource.of([source[i] for i in range(len(source))])
@@ -235,3 +365,24 @@ def test_shrink_takes_the_mean_of_squares_and_rounds_halves_up():
   small = transforms.shrink(frame[None, ..., None], 2)
   assert small.dtype == np.uint8
   np.testing.assert_array_equal(small[0, ..., 0], [[0, 1], [255, 3]])
+
+
+def test_average_counts_a_pixel_by_the_area_in_each_square():
+  # Three pixels become two: one and a half each, (10 + 20 / 2) / 1.5 = 13.3.
+  row = np.array([[10, 20, 40]], np.uint8).repeat(3, 0)
+  small = transforms.average(row[..., None], 2)
+  np.testing.assert_array_equal(small[..., 0], [[13, 33], [13, 33]])
+  # A corner is shared by four squares: 255 / 4 / 2.25 = 28.3.
+  dot = np.zeros((1, 3, 3, 1), np.uint8)
+  dot[0, 1, 1] = 255
+  assert (transforms.average(dot, 2) == 28).all()
+  wide = np.arange(8.0).reshape(2, 4, 1)  # Not square: 0.5 becomes 1.
+  np.testing.assert_array_equal(
+      transforms.average(wide, 2)[..., 0], [[1, 3], [5, 7]])
+
+
+def test_average_of_whole_squares_is_that_of_shrink():
+  frames = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), np.uint8)
+  for size in 12, 6, 4, 3, 2, 1:
+    np.testing.assert_array_equal(
+        transforms.average(frames, size), transforms.shrink(frames, size))

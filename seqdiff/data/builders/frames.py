@@ -8,6 +8,7 @@ A set lies in `<data_dir>/frames/<set>_<size>`. Beside its clips is a
 which videos were skipped and why.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import json
 import pathlib
@@ -76,10 +77,14 @@ class Options:
     return f'{self.set}_{self.size}'
 
 
-def check_ranges(options: Any) -> None:
+def check_ranges(
+    options: Any, *, crops: Sequence[str] = film_lib.CROPS
+) -> None:
   """Raises ValueError for a number out of range or an unknown crop."""
   for field in dataclasses.fields(options):
     value = getattr(options, field.name)
+    if field.name == 'crop' and value not in crops:
+      raise errors.unknown_name('crop', value, crops)
     if field.name == 'test_fraction':
       wanted, fine = 'a share between 0 and 1 (both excluded)', 0 < value < 1
     elif isinstance(value, int):
@@ -91,8 +96,6 @@ def check_ranges(options: Any) -> None:
     if not fine:
       raise ValueError(
           f'{field.name}={value}, expected {wanted}. Change --{field.name}.')
-  if options.crop not in film_lib.CROPS:
-    raise errors.unknown_name('crop', options.crop, film_lib.CROPS)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -189,17 +192,21 @@ class Frames(base.Builder):
         *lines, f'All names are in {self.data_path / MANIFEST}.'])
 
   def _info(self) -> tfds.core.DatasetInfo:
-    config = self.builder_config
-    shape = (config.options.num_frames,) + 2 * (config.options.size,) + (3,)
+    shape, dtype = self._clip_form()
     return tfds.core.DatasetInfo(
         builder=self,
         description=__doc__,
         features=tfds.features.FeaturesDict({
             # The default encoding reads 25 times slower.
             'x': tfds.features.Tensor(
-                shape=shape, dtype=np.uint8, encoding='bytes'),
-            **{factor.name: np.int32 for factor in config.factors},
+                shape=shape, dtype=dtype, encoding='bytes'),
+            **{factor.name: np.int32 for factor in self.builder_config.factors},
         }))
+
+  def _clip_form(self):
+    """Shape, in which None is any number of frames, and dtype of a clip."""
+    o = self.builder_config.options
+    return (o.num_frames, o.size, o.size, 3), np.uint8
 
   def _split_generators(self, dl_manager):
     del dl_manager
@@ -230,8 +237,8 @@ class Frames(base.Builder):
       raise ValueError(
           f'The split {split} holds no clips: none of its {len(videos)} videos '
           f'can be used ({reasons}{"; ..." if len(videos) > 3 else ""}). '
-          'Expected at least one; nothing was written. Remove such videos, '
-          'choose fewer --num_frames, or add others.')
+          'Expected at least one; nothing was written. Repair or remove such '
+          'videos, add others, or if they are short choose fewer frames.')
 
   def _clips_of(self, video):
     """The clips of one video; raises Unreadable."""

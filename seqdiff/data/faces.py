@@ -1,0 +1,77 @@
+"""Where in a picture the face is."""
+
+from collections.abc import Callable, Iterable, Sequence
+import functools
+import os
+
+import numpy as np
+from PIL import Image
+
+# Left, top, width and height in pixels.
+Box = tuple[int, int, int, int]
+# From a grey picture, (H, W) uint8, to the faces in it.
+Detector = Callable[[np.ndarray], Sequence[Box]]
+
+_CASCADE = 'haarcascade_frontalface_default.xml'
+# Faces below this share of the shorter side are not looked for.
+_SMALLEST = 0.1
+
+
+@functools.cache
+def haar() -> Detector:
+  """OpenCV's detector of faces that look into the camera.
+
+  Viola and Jones 2001, "Rapid object detection using a boosted cascade of
+  simple features". Steps of 1.1 in size, 5 neighbours.
+
+  Raises:
+    ValueError: if OpenCV is missing or is one without this detector.
+  """
+  try:
+    import cv2  # Optional: the extra `faces`.
+    cascade = cv2.CascadeClassifier(
+        os.path.join(cv2.data.haarcascades, _CASCADE))
+    reason = 'it holds no cascades' if cascade.empty() else None
+  except (ImportError, AttributeError) as error:
+    reason = str(error)
+  if reason is not None:
+    raise ValueError(
+        f'Faces are to be found, but OpenCV 4 is not installed ({reason}); '
+        'expected it, with its Haar cascades, which OpenCV 5 has no more. Run: '
+        'pip install "seqdiff[faces]" (in a clone: -e ".[faces]").')
+
+  def detect(picture):
+    smallest = int(_SMALLEST * min(picture.shape))
+    return cascade.detectMultiScale(
+        picture, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest))
+
+  return detect
+
+
+def find(
+    images: Iterable[Image.Image], *, detector: Detector, enlarge: float = 1.3
+) -> tuple[int, int, int, int] | None:
+  """A square around the largest face of the first picture that shows any.
+
+  Args:
+    images: pictures, looked at in this order until one shows a face.
+    detector: what finds the faces, such as `haar()`.
+    enlarge: side of the square, as a multiple of that of the face.
+
+  Returns:
+    Left, top, right and bottom, for `Image.crop`; the square is moved or made
+    smaller until it lies in the picture. None if no picture shows a face.
+  """
+  for image in images:
+    boxes = detector(np.asarray(image.convert('L')))
+    if not len(boxes):
+      continue
+    left, top, width, height = map(
+        int, max(boxes, key=lambda box: int(box[2]) * int(box[3])))
+    side = min(round(enlarge * max(width, height)), *image.size)
+    x, y = (
+        min(max(round(start + (length - side) / 2), 0), limit - side)
+        for start, length, limit in zip(
+            (left, top), (width, height), image.size))
+    return x, y, x + side, y + side
+  return None
