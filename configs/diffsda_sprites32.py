@@ -3,8 +3,8 @@
   python -m seqdiff.main --config=configs/diffsda_sprites32.py \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-Scores are in configs/results/diffsda_sprites32, of one seed; the settings were
-chosen on clips of training characters.
+Scores are in configs/results/diffsda_sprites32, the mean of two seeds; the
+settings were chosen on clips of training characters.
 
 Departures from the paper as in configs/quickstart.py. The action is constant
 within a clip, so it is as static as the character is, and nothing in the loss

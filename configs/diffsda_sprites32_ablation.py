@@ -3,8 +3,8 @@
   python -m seqdiff.main --config=configs/diffsda_sprites32_ablation.py:noise \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-The names are in configs/common/levers.py; `none` sets nothing back. Not run
-yet.
+The names are in configs/common/levers.py; `none` sets nothing back. Results are
+in configs/results/diffsda_sprites32_ablation-*, those of two seeds merged.
 """
 
 import ml_collections

@@ -226,7 +226,7 @@ def _cell(column: Column, metrics: Mapping[str, float]) -> str:
   listed = [
       f'{short(name) or "all"} ' + _number(column, metrics, name)
       for name in sorted(fnmatch.filter(metrics, column.metric))
-      if not name.startswith('reference/')
+      if not name.startswith('reference/') and not name.endswith('_std')
   ]
   return ', '.join(listed) or MISSING
 

@@ -102,6 +102,16 @@ def test_pattern_lists_its_metrics_in_one_cell(committed):
   assert row.endswith('| 1,500 | action 98.5, skin 100.0 |')
 
 
+def test_pattern_lists_spreads_beside_their_means_only(tmp_path):
+  _commit(tmp_path, 'fast', 'leakage', {
+      'leakage': 0.1, 's_to_d/act': 0.2, 's_to_d/act_std': 0.03,
+      'reference/chance/s_to_d/act': 0.1,
+      'reference/chance/s_to_d/act_std': 0.0})  # fmt: skip
+  text = tables.render(tables.TABLES['leakage'], tables.read_results(tmp_path))
+  assert '| 10.0 | act 20.0 ± 3.0 |' in text
+  assert 'act 10.0 ± 0.0' in text and '_std' not in text
+
+
 def test_plain_numbers_are_not_per_cents(committed):
   found = tables.read_results(committed)
   text = tables.render(tables.TABLES['reconstruction'], found)
