@@ -1,0 +1,50 @@
+"""Tests of `figures.choose_lambda`."""
+
+import json
+
+import pytest
+
+from seqdiff.figures import choose_lambda
+
+
+def _run(home, weight, losses, **method):
+  home.mkdir()
+  (home / 'config.json').write_text(json.dumps(
+      {'method': {'orthogonality': weight, **method}}))
+  (home / 'metrics.jsonl').write_text(''.join(
+      json.dumps({'step': i, 'denoising': loss}) + '\n'
+      for i, loss in enumerate(losses)))
+  return str(home)
+
+
+def test_largest_weight_within_two_per_cent_is_chosen():
+  losses = {0.0: 1.0, 1e-4: 0.99, 1e-3: 1.02, 1e-2: 1.03, 1e-1: 1.5}
+  assert choose_lambda.choose(losses) == 1e-3
+  assert choose_lambda.choose({0.0: 1.0, 1e-3: 2.0}) == 0.0
+
+
+def test_runs_are_read_at_the_end_of_their_logs(tmp_path, capsys):
+  runs = [_run(tmp_path / f'{w:g}', w, [9.0] * 18 + last) for w, last in (
+      (0.0, [0.9, 1.1]), (0.001, [1.0, 1.02]), (0.1, [1.2, 1.2]))]
+  assert choose_lambda.main(runs) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[1] == '0.001: denoising 1.01, +1.0%'
+  assert lines[-1] == 'method.orthogonality=0.001'
+
+
+def test_runs_that_do_not_compare_are_refused(tmp_path, capsys):
+  a = _run(tmp_path / 'a', 0.0, [1.0])
+  b = _run(tmp_path / 'b', 0.1, [1.0], static_dim=3)
+  c = _run(tmp_path / 'c', 0.1, [])
+  for runs, message in (
+      ([a, b], 'differ in more than'), ([a], 'expected one with 0'),
+      ([b], 'expected one with 0'), ([a, c], 'c is no run of DiViD'),
+      ([str(tmp_path)], 'is no run of DiViD')):
+    assert choose_lambda.main(runs) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('weight', [0.0, 0.1])
+def test_one_run_is_no_choice(weight):
+  with pytest.raises(ValueError, match='expected one with 0 and some'):
+    choose_lambda.choose({weight: 1.0})
