@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 import dataclasses
 import functools
 import inspect
+import json
+import pathlib
 from typing import Any
 
 from flax import linen as nn
@@ -21,18 +23,23 @@ from seqdiff.data import builders
 from seqdiff.data import disk
 from seqdiff.data import synthetic
 from seqdiff.data import transforms
+from seqdiff.diffusion import ddpm
 from seqdiff.diffusion import edm
 from seqdiff.diffusion import samplers
+from seqdiff.methods import autoencoder
 from seqdiff.methods import base
 from seqdiff.methods import diffsda
+from seqdiff.methods import divid
 from seqdiff.methods import judge as judge_lib
+from seqdiff.methods import latent
 from seqdiff.nets import convnet
 from seqdiff.nets import decoders
 from seqdiff.nets import encoders
 from seqdiff.nets import unet
 
 # Settings of the loader; what else is in `config.data` belongs to the set.
-_LOADER_KEYS = ('name', 'num_frames', 'stride', 'batch_size', 'eval_batch_size')
+CUT_KEYS = ('num_frames', 'stride', 'take', 'first')  # How clips are cut.
+LOADER_KEYS = ('name', *CUT_KEYS, 'batch_size', 'eval_batch_size')
 _DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
@@ -44,7 +51,7 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
       split `config.eval.split`.
   """
   options = {k: v for k, v in _plain(config.data).items()
-             if k not in _LOADER_KEYS}
+             if k not in LOADER_KEYS}
   name = str(config.data.name)
   if name == 'puppets':
     result = _construct(
@@ -70,7 +77,44 @@ def method(config: ml_collections.ConfigDict) -> base.Method:
   Raises:
     ValueError: unknown name or option.
   """
-  return _pick('method', config.method.name, _METHODS)(config)
+  made = _pick('method', config.method.name, _METHODS)(config)
+  if 'first_stage' not in config:
+    return made
+  return latent.Latent(
+      made, first_stage(config), sees_frames=config.first_stage.frames)
+
+
+def first_stage(
+    config: ml_collections.ConfigDict,
+) -> autoencoder.Autoencoder:
+  """The first stage of `config.first_stage`, without its weights."""
+  return method(first_stage_config(config))
+
+
+def first_stage_config(
+    config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The config that the first stage was trained with.
+
+  Raises:
+    ValueError: if there is none, with all ways to get one.
+  """
+  workdir = config.first_stage.workdir
+  path = pathlib.Path(workdir or '', 'config.json')
+  if workdir is None or not path.is_file():
+    raise ValueError(
+        f'config.first_stage.workdir={workdir} holds no autoencoder; expected '
+        'its run directory. Train one (configs/autoencoder_mhad.py, or another '
+        'configs/autoencoder_*.py), or convert a published one: '
+        'third_party/ldm_autoencoder/README.md says where model.ckpt of vq-f4, '
+        'vq-f8 and kl-f8 is and how `python -m '
+        'third_party.ldm_autoencoder.convert` reads it.')
+  found = ml_collections.ConfigDict(json.loads(path.read_text()))
+  if found.method.name != 'autoencoder':
+    raise ValueError(
+        f'{path} is of the method {found.method.name}; expected an autoencoder '
+        '(configs/autoencoder_*.py). Name its run directory.')
+  return found
 
 
 def judge(
@@ -113,33 +157,23 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
   """DiffSDA for video."""
   options = _plain(config.method)
   options.pop('name')
-  net = {'dtype': _pick('dtype', options.pop('dtype'), _DTYPES)}
-  encoder = options.pop('encoder')
-  kind = encoder.pop('kind')
-  backbone = _pick('encoder', kind, {
-      'unet': functools.partial(unet.UNet, out_channels=1),
-      'convnet': convnet.FrameEncoder})
-  if kind == 'unet':
-    encoder['remat'] = options['remat']
+  net = {'dtype': _pick('dtype', options.pop('dtype'), _DTYPES),
+         'remat': options.pop('remat')}
   head = {k: options.pop(k) for k in (
       'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
       'shared_static', 'feature_norm')}
-  for name in 'static', 'dynamic':  # A Gaussian code: mean and log variance.
-    if options[f'{name}_kl'] is not None:
-      head[f'{name}_dim'] *= 2
+  head.update(_doubled(options, head))
   denoiser = {
-      **options.pop('denoiser'), 'remat': options.pop('remat'),
-      'as_published': options.pop('as_published')}
+      **options.pop('denoiser'), 'as_published': options.pop('as_published')}
   diffusion = {_paper_name(k): v for k, v in options.pop('diffusion').items()}
-  sampler = {k: v for k, v in _plain(config.sampler).items() if k != 'x_T'}
-  solver = _construct(diffsda.Solver, sampler, 'sampler')
+  solver = _solver(config, diffsda.Solver)
   _pick('sampler', solver.name, samplers.SOLVERS)
   _ = solver.sigmas  # An impossible ladder fails now, not after training.
   channels = options.pop('image_channels')
   return _construct(
       diffsda.DiffSDA, options, 'method',
       encoder=encoders.VideoEncoder(
-          _construct(backbone, {**encoder, **net}, 'method.encoder'),
+          _backbone(options.pop('encoder'), net, 'method.encoder', _BACKBONES),
           _construct(encoders.SequenceHead, head, 'method')),
       denoiser=decoders.VideoDenoiser(_construct(
           unet.UNet, {**denoiser, **net}, 'method.denoiser',
@@ -148,7 +182,93 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
       solver=solver)
 
 
-_METHODS = {'diffsda': _diffsda}
+def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:
+  """DiViD."""
+  options = _plain(config.method)
+  options.pop('name')
+  net = {'dtype': _pick('dtype', options.pop('dtype'), _DTYPES),
+         'remat': options.pop('remat')}
+  sizes = {k: options.pop(k) for k in ('static_dim', 'dynamic_dim')}
+  if options['orthogonality'] and len(set(sizes.values())) > 1:
+    raise ValueError(
+        f'config.method.orthogonality={options["orthogonality"]} with static_'
+        f'dim={sizes["static_dim"]} and dynamic_dim={sizes["dynamic_dim"]}; '
+        'expected equal sizes, or orthogonality=0. Change one of them.')
+  sizes.update(_doubled(options, sizes))
+  solver = _solver(config, divid.Solver)
+  diffusion = _construct(
+      ddpm.DDPM, options.pop('diffusion'), 'method.diffusion')
+  diffusion.levels(solver.num_steps)  # Fails now, not after training.
+  return _construct(
+      divid.DiViD, options, 'method',
+      encoder=_construct(
+          encoders.ResidualEncoder, {**options.pop('encoder'), **sizes},
+          'method.encoder',
+          backbone=_backbone(
+              options.pop('backbone'), net, 'method.backbone',
+              {'flat': None, 'ldm': autoencoder.nets.Encoder, **_BACKBONES})),
+      denoiser=decoders.CrossAttentionDenoiser(
+          _construct(
+              unet.UNet, {**options.pop('denoiser'), **net}, 'method.denoiser',
+              out_channels=options.pop('image_channels')),
+          options.pop('token_dim')),
+      diffusion=diffusion, solver=solver)
+
+
+def _autoencoder(
+    config: ml_collections.ConfigDict,
+) -> autoencoder.Autoencoder:
+  """The first stage of latent diffusion."""
+  options = _plain(config.method)
+  options.pop('name')
+  net = options.pop('net')
+  net['dtype'] = _pick('dtype', options.pop('dtype'), _DTYPES)
+  _pick('regulariser', net['regulariser'], dict.fromkeys(('kl', 'vq')))
+  path = options.pop('perceptual_file')
+  perceptual = None if path is None else autoencoder.squeezenet.Perceptual(path)
+  return _construct(
+      autoencoder.Autoencoder, options, 'method', perceptual=perceptual,
+      net=_construct(autoencoder.nets.Autoencoder, net, 'method.net',
+                     image_channels=options.pop('image_channels')))
+
+
+_BACKBONES = {'unet': functools.partial(unet.UNet, out_channels=1),
+              'convnet': convnet.FrameEncoder}
+
+
+def _backbone(
+    options: dict[str, Any],
+    net: dict[str, Any],
+    section: str,
+    known: Mapping[str, Any],
+) -> nn.Module | None:
+  """The network of an encoder that reads single frames, if it has one."""
+  kind = options.pop('kind')
+  make = _pick('encoder', kind, known)
+  if make is None:
+    return None
+  if kind != 'unet':
+    net = {'dtype': net['dtype']}
+  return _construct(make, {**options, **net}, section)
+
+
+def _doubled(
+    options: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> dict[str, int]:
+  """Sizes of Gaussian codes: mean and log variance."""
+  return {f'{name}_dim': 2 * sizes[f'{name}_dim']
+          for name in ('static', 'dynamic')
+          if options[f'{name}_kl'] is not None}
+
+
+def _solver(config: ml_collections.ConfigDict, kind: type[Any]) -> Any:
+  """The solver of `config.sampler`."""
+  options = {k: v for k, v in _plain(config.sampler).items() if k != 'x_T'}
+  return _construct(kind, options, 'sampler')
+
+
+_METHODS = {
+    'autoencoder': _autoencoder, 'diffsda': _diffsda, 'divid': _divid}
 
 
 def _pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:

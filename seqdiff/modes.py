@@ -16,6 +16,7 @@ from seqdiff.evaluation import runner
 from seqdiff.figures import curves
 from seqdiff.figures import grids
 from seqdiff.figures import video
+from seqdiff.methods import autoencoder
 from seqdiff.sampling import swap as swap_sampler
 
 
@@ -24,7 +25,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   # What is needed after training fails now.
   dataset, method = build.dataset(config), build.method(config)
   runner.check(config.eval.protocols, dataset)
-  swap_sampler.make_swap(method, x_T=config.sampler.x_T)
+  _check_protocols(config)
+  if not _is_autoencoder(config):
+    swap_sampler.make_swap(method, x_T=config.sampler.x_T)
   result = run.train(method, config, dataset, workdir)
   if result.interrupted:
     print(f'Stopped after step {result.step}, which was saved; the same '
@@ -34,12 +37,14 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
       workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
   model = run.restore(config, workdir, dataset=dataset)
   _draw_reconstruction(model)
-  _draw_swap(model)
+  if not _is_autoencoder(config):
+    _draw_swap(model)
   _evaluate(model)
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Runs the protocols of `config.eval.protocols` on the newest checkpoint."""
+  _check_protocols(config)
   _evaluate(run.restore(config, workdir))
 
 
@@ -52,6 +57,7 @@ def reconstruct(
 
 def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Draws identities down, motions across, and the swapped clips between."""
+  _check_factors(config, '--mode=swap')
   _draw_swap(run.restore(config, workdir))
 
 
@@ -98,6 +104,7 @@ def run_mode(
 
 def _swap_files(config, workdir, a, b) -> None:
   """Writes figures/swap_<a>_<b>.gif and .mp4 of two films or folders."""
+  _check_factors(config, '--mode=swap')
   for flag, path in (('a', a), ('b', b)):
     if not pathlib.Path(path).exists():
       raise ValueError(
@@ -136,6 +143,27 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
         'that is whole and long enough for the model. Give another, or use a '
         'model for shorter clips (config.data.num_frames).') from error
   return clip[::stride]
+
+
+def _is_autoencoder(config) -> bool:
+  return isinstance(build.method(config), autoencoder.Autoencoder)
+
+
+def _check_protocols(config) -> None:
+  """Raises ValueError for protocols that an autoencoder has no factors for."""
+  others = [p for p in config.eval.protocols if p != 'reconstruction']
+  if others:
+    _check_factors(config, f'eval.protocols={", ".join(others)}')
+
+
+def _check_factors(config, what: str) -> None:
+  """Raises ValueError if `what` needs factors and the method has none."""
+  if _is_autoencoder(config):
+    raise ValueError(
+        f'{what} with method.name={config.method.name}, which has no static '
+        'and dynamic factors; expected a method that has, or '
+        "--mode=reconstruct and eval.protocols=('reconstruction',). Use the "
+        'config of such a method, for which this may be the first stage.')
 
 
 def _evaluate(model: run.Model) -> None:
@@ -178,8 +206,8 @@ def _clips(model: run.Model, count: int) -> np.ndarray:
   config = model.config
   source = model.dataset.splits[config.eval.split]
   batch = next(loader.eval_batches(
-      source, batch_size=count, num_frames=config.data.num_frames,
-      stride=config.data.stride, indices=np.arange(count) % len(source)))
+      source, batch_size=count, indices=np.arange(count) % len(source),
+      **run.cut(config)))
   return jax.device_get(batch['x'])
 
 

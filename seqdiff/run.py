@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from seqdiff import build
+from seqdiff import first_stage
 from seqdiff.core import keys
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
@@ -76,7 +77,10 @@ def restore(
   workdir = pathlib.Path(workdir)
   dataset = build.dataset(config) if dataset is None else dataset
   method = build.method(config)
-  params, meta = restore_params(method, config, dataset, workdir, step=step)
+  params, meta = restore_params(
+      method, config, first_stage.training_data(config, dataset), workdir,
+      step=step)
+  params = first_stage.bundle(config, dataset, params)
   return Model(config, workdir, dataset, method, params, meta['step'])
 
 
@@ -95,14 +99,18 @@ def restore_params(
       workdir / 'checkpoints', abstract, step=step)
 
 
+def cut(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """How clips are cut, for `data.loader`; a set need not have all options."""
+  return {k: config.data[k] for k in build.CUT_KEYS if k in config.data}
+
+
 def first_batch(
     config: ml_collections.ConfigDict, dataset: data_batch.Dataset
 ) -> types.Batch:
   """One float batch of training clips, to initialise a method with."""
   batch = next(loader.eval_batches(
-      dataset.splits['train'], batch_size=1,
-      num_frames=config.data.num_frames, stride=config.data.stride,
-      indices=np.zeros(1, int)))
+      dataset.splits['train'], batch_size=1, indices=np.zeros(1, int),
+      **cut(config)))
   return {**batch, 'x': data_batch.to_float(jnp.asarray(batch['x']))}
 
 
@@ -119,15 +127,15 @@ def train(
       `training.loop.train` raises.
   """
   plain = to_plain(config)
+  dataset = first_stage.training_data(config, dataset)
   tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)
   driver.check_batch_size(config.data.batch_size)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,
-      batch_size=config.data.batch_size, num_frames=config.data.num_frames,
-      stride=config.data.stride, process_index=jax.process_index(),
-      process_count=jax.process_count())
+      batch_size=config.data.batch_size, process_index=jax.process_index(),
+      process_count=jax.process_count(), **cut(config))
   plan = loop.Plan(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
@@ -205,8 +213,8 @@ def to_plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
 def _evaluation_settings(config) -> dict[str, Any]:
   """Settings of the protocols that do not depend on the model."""
   return dict(
-      split=config.eval.split, num_frames=config.data.num_frames,
-      stride=config.data.stride, batch_size=config.data.eval_batch_size)
+      split=config.eval.split, batch_size=config.data.eval_batch_size,
+      **cut(config))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,7 +308,8 @@ class Model:
     ctx = context.Context(
         method=self.method, params=self.params, dataset=self.dataset,
         workdir=self.workdir, jury=found, num_pairs=settings.num_pairs,
-        pair_seed=settings.pair_seed, num_clips=settings.num_clips,
+        pair_seed=settings.pair_seed, both_orders=settings.both_orders,
+        num_clips=settings.num_clips,
         x_T=self.config.sampler.x_T, seed=settings.seed,
         **_evaluation_settings(self.config))
     return runner.run(

@@ -1,6 +1,7 @@
 """Every config builds, and its nets fit its data."""
 
 import importlib.util
+import json
 import pathlib
 
 import jax
@@ -9,14 +10,20 @@ import ml_collections
 import numpy as np
 import pytest
 
+from configs import autoencoder_mhad
+from configs import autoencoder_puppets
 from configs import diffsda_sprites32
 from configs import diffsda_sprites32_ablation
+from configs import divid_mhad_depth32
+from configs import divid_mhad_depth32_ablation
 from configs import quickstart
 from configs import quickstart_ablation
+from configs.common import divid
 from configs.common import levers
 from seqdiff import build
 from seqdiff.diffusion import edm
 from seqdiff.methods import base
+from seqdiff.methods import divid as divid_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
@@ -24,14 +31,24 @@ CONFIGS = sorted(
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
-def config(request, monkeypatch) -> ml_collections.ConfigDict:
-  """The config of one file, as the command line gets it."""
+def config(request, monkeypatch, tmp_path) -> ml_collections.ConfigDict:
+  """The config of one file, as the command line gets it.
+
+  Where it needs a first stage, the published one stands there, without weights.
+  """
   monkeypatch.syspath_prepend(ROOT)
   spec = importlib.util.spec_from_file_location(
       f'config_{request.param.stem}', request.param)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  return module.get_config().lock()
+  config = module.get_config()
+  if 'first_stage' in config:
+    stage = autoencoder_mhad if config.data.name != 'puppets' else (
+        autoencoder_puppets)
+    config.first_stage.workdir = str(tmp_path)
+    (tmp_path / 'config.json').write_text(
+        json.dumps(stage.get_config().to_dict()))
+  return config.lock()
 
 
 def test_there_are_configs():
@@ -39,17 +56,20 @@ def test_there_are_configs():
 
 
 def test_method_fits_the_data(config):
-  method = build.method(config)
-  size, frames = config.data.size, config.data.num_frames
-  clips = (2, frames, size, size, config.method.image_channels)
+  method, size = build.method(config), config.data.size
+  if 'first_stage' in config:  # What the method sees are latents.
+    method, size = method.method, size // 4
+  clips = (2, config.data.num_frames, size, size, config.method.image_channels)
   batch = {'x': jnp.zeros(clips), 'mask': jnp.ones(clips[:2], bool),
            'index': jnp.arange(2)}
+  has_factors = config.method.name != 'autoencoder'
 
   def use(key):
     params = method.init(key, batch)
     loss, parts = method.loss(params, batch, key, step=jnp.int32(0), train=True)
     factors = method.encode(params, batch['x'], batch['mask'])
-    x = method.decode(params, base.swap(factors, factors), batch['x'])
+    both = base.swap(factors, factors) if has_factors else factors
+    x = method.decode(params, both, batch['x'])
     return params, loss, parts, factors, x
 
   with jax.debug_key_reuse(False):  # `key` stands for two keys.
@@ -58,16 +78,45 @@ def test_method_fits_the_data(config):
   assert x.shape == clips
   assert loss.shape == (2,)
   assert {a.shape for a in parts.values()} == {(2,)}
-  per_clip = config.method.shared_static
+  if not has_factors:
+    return
+  per_clip = config.method.name == 'divid' or config.method.shared_static
   static_shape = (2,) if per_clip else clips[:2]
   assert factors.static.shape == static_shape + (config.method.static_dim,)
   assert factors.dynamic.shape == clips[:2] + (config.method.dynamic_dim,)
 
 
+@pytest.mark.parametrize('row', divid.ABLATIONS)
+def test_each_row_but_full_makes_another_divid(row):
+  plain = build.method(divid_mhad_depth32.get_config())
+  method = build.method(divid_mhad_depth32_ablation.get_config(row))
+  assert (method == plain) == (row == 'full')
+
+
+def test_defaults_are_divid_at_its_published_size():
+  method = build.method(divid.get_config())
+  clips = jnp.zeros((1, 10, 32, 32, 3))  # Latents of 128 x 128 pixels.
+  batch = {'x': clips, 'mask': jnp.ones((1, 10), bool),
+           'index': jnp.arange(1)}
+  params = jax.eval_shape(method.init, jax.random.key(0), batch)
+  count = lambda tree: sum(np.prod(a.shape) for a in jax.tree.leaves(tree))
+  assert count(params['denoiser']) == 151_907_203
+  assert count(params['encoder']) == 4_458_752 + 4_011_520
+  assert method.solver == divid_lib.Solver('ddim', 200)
+
+
+def test_codes_of_two_sizes_cannot_be_orthogonal():
+  config = divid.get_config()
+  config.method.dynamic_dim = 8
+  with pytest.raises(ValueError, match='expected equal sizes, or orthogon'):
+    build.method(config)
+
+
 def test_misspelt_option_is_named_with_the_known_ones(config):
+  net = 'net' if config.method.name == 'autoencoder' else 'denoiser'
   with config.unlocked():
-    config.method.denoiser.chanels = 3
-  message = "option config.method.denoiser 'chanels'. Did you mean 'channels'"
+    config.method[net].chanels = 3
+  message = f"option config.method.{net} 'chanels'. Did you mean 'channels'"
   with pytest.raises(ValueError, match=message):
     build.method(config)
 

@@ -105,6 +105,7 @@ def _eval():
       split='test',
       num_pairs=1024,  # Of the swap protocol.
       pair_seed=0,
+      both_orders=False,  # True: each pair is followed by its reverse.
       num_clips=1024,  # Of the other protocols, at most.
       seed=42,  # Of the sampling noise (released code: 42).
       num_shown=4,  # Rows and columns of the swap grid.

@@ -6,6 +6,7 @@ A *source* is any object with `__len__` and `__getitem__(i)`; an item is a dict
   labels/<factor>  () int32 for a class of the clip, (T, K) float32 for
                    per-frame continuous values; never seen by a method's loss
   mask             (T,) bool, optional: True = real frame
+  frames           (T, H, W, C) uint8, optional: the clip, if x is its latents
 
 A *batch* stacks items along axis 0 and adds
 
@@ -16,11 +17,12 @@ A *batch* stacks items along axis 0 and adds
 Labels are used by judges, probes and protocols only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 
 from seqdiff.core import types
 
@@ -82,6 +84,30 @@ class Dataset:
   def factors_of(self, kind: str) -> tuple[Factor, ...]:
     """The factors of one kind, 'static' or 'dynamic'."""
     return tuple(f for f in self.factors if f.kind == kind)
+
+
+def mapped(
+    dataset: Dataset, function: Callable[[np.ndarray], np.ndarray]
+) -> Dataset:
+  """The data set with function(x) in place of each clip x."""
+  return dataclasses.replace(dataset, splits={
+      split: _Mapped(source, function)
+      for split, source in dataset.splits.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mapped:
+  """A source whose clips are made of those of another one."""
+
+  source: Source
+  function: Callable[[np.ndarray], np.ndarray]
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    item = self.source[index]
+    return {**item, 'x': self.function(item['x'])}
 
 
 def to_float(x: types.Array) -> types.Array:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
@@ -22,9 +23,12 @@ class Context:
     split: the split to evaluate.
     num_frames: frames per clip.
     stride: distance between two frames.
+    take: which frames of a clip are taken, see `data.loader`.
+    first: where a stratified clip begins, see `data.loader`.
     batch_size: clips at once; results do not depend on it.
     num_pairs: pairs of the swap protocol.
     pair_seed: seed of the pairs.
+    both_orders: whether each pair is followed by its reverse.
     num_clips: clips of the other protocols, at most.
     x_T: start of the swap sampler, see `sampling.swap`.
     seed: seed of the sampling noise.
@@ -38,9 +42,18 @@ class Context:
   split: str = 'test'
   num_frames: int = 8
   stride: int = 1
+  take: str = 'window'
+  first: str = 'sampled'
   batch_size: int = 64
   num_pairs: int = 256
   pair_seed: int = 0
+  both_orders: bool = False
   num_clips: int = 512
   x_T: str = 'dynamics_clip'
   seed: int = 0
+
+  @property
+  def cut(self) -> dict[str, Any]:
+    """How clips are cut, for `data.loader`."""
+    return {'num_frames': self.num_frames, 'stride': self.stride,
+            'take': self.take, 'first': self.first}

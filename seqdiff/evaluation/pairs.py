@@ -2,8 +2,9 @@
 
 Version 1: clip a gives the static code and clip b the dynamic codes. The two
 differ in at least one static class, and in at least one dynamic class if the
-data set has dynamic classes (continuous motion always differs). The draw
-depends on the labels and the seed only.
+data set has dynamic classes (continuous motion always differs). In
+`both_orders` each pair is followed by its reverse. The draw depends on the
+labels and the seed only.
 """
 
 from collections.abc import Sequence
@@ -30,9 +31,14 @@ class Pairs:
 
 
 def draw(
-    dataset: data_batch.Dataset, split: str, *, num_pairs: int, seed: int
+    dataset: data_batch.Dataset,
+    split: str,
+    *,
+    num_pairs: int,
+    seed: int,
+    both_orders: bool = False,
 ) -> Pairs:
-  """Draws `num_pairs` pairs from a split.
+  """Draws `num_pairs` pairs from a split, of which half may be reversed.
 
   Raises:
     ValueError: if pairs that differ in both kinds of factors are not found.
@@ -62,18 +68,18 @@ def draw(
 
   chosen = []
   for _ in range(num_pairs * _TRIES):
-    if len(chosen) == num_pairs:
+    if len(chosen) >= num_pairs:
       break
     a, b = (int(i) for i in rng.integers(len(source), size=2))
     if differ(a, b):
-      chosen.append((a, b))
+      chosen += [(a, b), (b, a)] if both_orders else [(a, b)]
   if len(chosen) < num_pairs:
     raise ValueError(
         f'Found {len(chosen)} of {num_pairs} pairs in split {split!r} of '
         f'{dataset.name} ({len(source)} clips) whose clips differ in static '
         'and dynamic classes. Ask for fewer pairs (config.eval.num_pairs) or '
         'use a data set with more variety.')
-  a, b = np.array(chosen, np.int32).T
+  a, b = np.array(chosen[:num_pairs], np.int32).T
   return Pairs(a, b, seed)
 
 
@@ -84,6 +90,7 @@ def load_or_draw(
     *,
     num_pairs: int,
     seed: int,
+    both_orders: bool = False,
 ) -> Pairs:
   """Reads the pair file, or draws the pairs and writes it.
 
@@ -94,6 +101,8 @@ def load_or_draw(
   head = {'version': VERSION, 'dataset': dataset.name, 'split': split,
           'num_clips': len(dataset.splits[split]), 'num_pairs': num_pairs,
           'seed': seed}
+  if both_orders:
+    head['both_orders'] = True
   if path.exists():
     content = json.loads(path.read_text())
     found = {k: content.get(k) for k in head}
@@ -103,7 +112,8 @@ def load_or_draw(
           'workdir, or remove the file to draw new pairs.')
     a, b = np.array(content['pairs'], np.int32).T
     return Pairs(a, b, seed)
-  pairs = draw(dataset, split, num_pairs=num_pairs, seed=seed)
+  pairs = draw(dataset, split, num_pairs=num_pairs, seed=seed,
+               both_orders=both_orders)
   rows = np.stack([pairs.a, pairs.b], axis=1).tolist()
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_suffix('.part')

@@ -1,4 +1,4 @@
-"""Blocks of the U-Nets: group norm, convolutions, residual blocks, attention.
+"""Blocks of the U-Nets: group norm, convolutions, residual blocks, embeddings.
 
 All take images (B, H, W, C), one image per frame: frames are folded into the
 batch before. `dtype` is the type of the computation; parameters, statistics of
@@ -19,6 +19,7 @@ import numpy as np
 XAVIER = nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
 # Xavier-uniform with gain 1e-5 (a variance of 1e-10).
 NEAR_ZERO = nn.initializers.variance_scaling(1e-10, 'fan_avg', 'uniform')
+ZERO = nn.initializers.zeros
 
 
 class GroupNorm(nn.Module):
@@ -115,9 +116,15 @@ def _convolve(x, kernel, strides, padding, **kwargs):
   return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def dense(features: int, *, name: str, dtype: Any = jnp.float32) -> nn.Dense:
-  """A linear layer, Xavier-uniform, zero bias."""
-  return nn.Dense(features, kernel_init=XAVIER, dtype=dtype, name=name)
+def dense(
+    features: int,
+    *,
+    name: str,
+    dtype: Any = jnp.float32,
+    init: nn.initializers.Initializer = XAVIER,
+) -> nn.Dense:
+  """A linear layer, by default Xavier-uniform, with zero bias."""
+  return nn.Dense(features, kernel_init=init, dtype=dtype, name=name)
 
 
 def upsample(x: jax.Array) -> jax.Array:
@@ -125,47 +132,42 @@ def upsample(x: jax.Array) -> jax.Array:
   return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-class SelfAttention(nn.Module):
-  """Residual single-head attention over the pixels of one image."""
-
-  groups: int = 32
-  dtype: Any = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """(B, H, W, C) -> (B, H, W, C)."""
-    b, h, w, c = x.shape
-    y = GroupNorm(self.groups, dtype=self.dtype, name='norm')(x)
-    y = y.reshape(b, h * w, c)
-    project = lambda name: dense(c, name=name, dtype=self.dtype)
-    q, k, v = (project(name)(y)[:, :, None] for name in ('q', 'k', 'v'))
-    y = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
-    return x + project('out')(y).reshape(x.shape)
+def downsample(x: jax.Array) -> jax.Array:
+  """Mean of 2 x 2 pixels: (B, 2H, 2W, C) -> (B, H, W, C)."""
+  b, h, w, c = x.shape
+  return x.reshape(b, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
 
 
 class ResBlock(nn.Module):
   """Residual block of two convolutions, or of three with AdaGN.
 
   Without `modulation`: norm, SiLU, conv; norm, SiLU, dropout, conv.
-  With it (DiffSDA, App. A): the second norm is adaptive (AdaGN), and a third
-  norm, SiLU, dropout, conv follows. For embeddings e_1, e_2, ... in order,
-  h -> h * (1 + scale_i) + shift_i with (scale_i, shift_i) = Linear(SiLU(e_i)).
+  With it the second norm is adaptive (AdaGN): for embeddings e_1, e_2, ... in
+  order, h -> h * (1 + scale_i) + shift_i with (scale_i, shift_i) =
+  Linear(SiLU(e_i)). In DiffSDA (App. A) a third norm, SiLU, dropout, conv
+  follows, in DiViD (as in latent diffusion) not.
 
   Attributes:
     features: channels of the result.
-    attention: whether self-attention follows.
     groups: groups of the norms.
     dropout: dropout rate.
-    as_published: AdaGN as the paper writes it, e_2_scale * (e_1_scale * h +
-      e_1_shift). Default: as its released code has it, see above.
+    as_published: AdaGN as DiffSDA's paper writes it, e_2_scale *
+      (e_1_scale * h + e_1_shift). Default: as its released code has it, see
+      above.
+    third_conv: whether a third convolution follows a modulated norm.
+    zero_init: whether the last convolution starts at zero.
+    resample: None, 'down' or 'up': the mean of 2 x 2 pixels or the nearest one,
+      for the input of the first convolution and for the shortcut.
     dtype: type of the computation.
   """
 
   features: int
-  attention: bool = False
   groups: int = 32
   dropout: float = 0.1
   as_published: bool = False
+  third_conv: bool = True
+  zero_init: bool = False
+  resample: str | None = None
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -178,18 +180,24 @@ class ResBlock(nn.Module):
     """(B, H, W, C), embeddings (B, E) -> (B, H, W, features)."""
     norm = lambda name: GroupNorm(self.groups, dtype=self.dtype, name=name)
     drop = nn.Dropout(self.dropout, deterministic=not train)
-    convolve = lambda name: conv(self.features, name=name, dtype=self.dtype)
-    h = convolve('conv_1')(nn.silu(norm('norm_1')(x)))
+    resample = {None: lambda a: a, 'down': downsample, 'up': upsample}[
+        self.resample]
+    last = 3 if modulation and self.third_conv else 2
+
+    def convolve(number, h):
+      init = ZERO if self.zero_init and number == last else XAVIER
+      return conv(self.features, name=f'conv_{number}', dtype=self.dtype,
+                  init=init)(h)
+
+    h = convolve(1, resample(nn.silu(norm('norm_1')(x))))
     h = nn.silu(norm('norm_2')(h, *self._scale_and_shift(modulation)))
-    h = convolve('conv_2')(drop(h))
-    if modulation:
-      h = convolve('conv_3')(drop(nn.silu(norm('norm_3')(h))))
+    h = convolve(2, drop(h))
+    if last == 3:
+      h = convolve(3, drop(nn.silu(norm('norm_3')(h))))
+    x = resample(x)
     if x.shape[-1] != self.features:
       x = conv(self.features, kernel=1, name='shortcut', dtype=self.dtype)(x)
-    x = x + h
-    if self.attention:
-      x = SelfAttention(self.groups, self.dtype, name='attention')(x)
-    return x
+    return x + h
 
   def _scale_and_shift(self, modulation):
     """Composes the modulations into one: (scale, shift), each (B, C)."""
@@ -230,3 +238,40 @@ class NoiseEmbedding(nn.Module):
     h = jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
     h = nn.silu(dense(4 * self.channels, name='linear_1')(h))
     return nn.silu(dense(4 * self.channels, name='linear_2')(h))
+
+
+class TimeEmbedding(nn.Module):
+  """Sinusoids of a step and two linear layers (Ho et al. 2020, App. B).
+
+  Attributes:
+    channels: number of sinusoids; the result has four times as many.
+  """
+
+  channels: int
+
+  @nn.compact
+  def __call__(self, t: jax.Array) -> jax.Array:
+    """(B,) -> (B, 4 * channels)."""
+    h = sinusoids(t, self.channels)
+    h = nn.silu(dense(4 * self.channels, name='linear_1')(h))
+    return dense(4 * self.channels, name='linear_2')(h)
+
+
+def sinusoids(t: jax.Array, size: int) -> jax.Array:
+  """cos and then sin of t at size / 2 frequencies from 1 to 1e-4.
+
+  Vaswani et al. 2017, arXiv:1706.03762, Sec. 3.5, in the order of latent
+  diffusion.
+
+  Args:
+    t: (...,) steps.
+    size: even number of values.
+
+  Returns:
+    (..., size) float32.
+  """
+  half = size // 2
+  frequencies = 1e4 ** (-np.arange(half) / half)
+  phase = jnp.tensordot(
+      t.astype(jnp.float32), frequencies.astype(np.float32), axes=0)
+  return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)

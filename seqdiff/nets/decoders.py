@@ -1,4 +1,4 @@
-"""Denoisers F(x, c_noise, a): the decoders of the diffusion methods."""
+"""Denoisers, conditioned on codes: the decoders of the diffusion methods."""
 
 from flax import linen as nn
 import jax
@@ -44,10 +44,7 @@ class VideoDenoiser(nn.Module):
       (B, T, H, W, C) float32.
     """
     channels = self.backbone.channels
-    if static.ndim == 2:
-      static = jnp.broadcast_to(
-          static[:, None], dynamic.shape[:2] + static.shape[-1:])
-    codes = jnp.concatenate([dynamic, static], axis=-1)
+    codes = jnp.concatenate([dynamic, _per_frame(static, dynamic)], axis=-1)
     noise = blocks.NoiseEmbedding(channels, name='noise_embedding')(
         c_noise.reshape(-1))
     factors = blocks.dense(4 * channels, name='factor_embedding')(
@@ -55,3 +52,74 @@ class VideoDenoiser(nn.Module):
     y = self.backbone(
         shapes.merge_frames(x), (noise, factors), train=train)
     return shapes.split_frames(y, x.shape[1])
+
+
+class CrossAttentionDenoiser(nn.Module):
+  """The U-Net of DiViD (arXiv:2507.13934, Sec. 3.2), frame by frame.
+
+  A frame is conditioned on its step t and on its own two codes, s and d_i: as
+  the two tokens [s, d_i] that spatial transformers attend to or, in the
+  ablation with AdaGN (Table 2), joined to one embedding after that of t.
+
+  Attributes:
+    backbone: the U-Net; its `attention`, 'cross' or 'self', says which.
+    token_dim: None, or size to which a linear layer per kind brings the codes
+      first. Without it tokens are the codes, which then have one size.
+  """
+
+  backbone: unet.UNet
+  token_dim: int | None = None
+
+  @nn.compact
+  def __call__(
+      self,
+      x: jax.Array,
+      t: jax.Array,
+      static: jax.Array,
+      dynamic: jax.Array,
+      *,
+      train: bool = False,
+  ) -> jax.Array:
+    """The network's prediction for each frame.
+
+    Args:
+      x: (B, T, H, W, C) noised clips.
+      t: (B, T) steps.
+      static: (B, D), or (B, T, D) if it is not shared.
+      dynamic: (B, T, D).
+      train: whether dropout is active.
+
+    Returns:
+      (B, T, H, W, C) float32.
+
+    Raises:
+      ValueError: for codes of two sizes without `token_dim`.
+    """
+    static = _per_frame(static, dynamic)
+    if self.token_dim is not None:
+      static = blocks.dense(self.token_dim, name='static_token')(static)
+      dynamic = blocks.dense(self.token_dim, name='dynamic_token')(dynamic)
+    tokens = [shapes.merge_frames(code) for code in (static, dynamic)]
+    modulation = blocks.TimeEmbedding(
+        self.backbone.channels, name='time_embedding')(t.reshape(-1)),
+    context = None
+    if self.backbone.attention != 'cross':
+      modulation += jnp.concatenate(tokens, axis=-1),
+    elif static.shape[-1] != dynamic.shape[-1]:
+      raise ValueError(
+          f'method.static_dim={static.shape[-1]} and method.dynamic_dim='
+          f'{dynamic.shape[-1]} as tokens of one sequence; expected equal '
+          'sizes. Set method.token_dim to bring both to one.')
+    else:
+      context = jnp.stack(tokens, axis=1)
+    y = self.backbone(
+        shapes.merge_frames(x), modulation, context, train=train)
+    return shapes.split_frames(y, x.shape[1])
+
+
+def _per_frame(static, dynamic):
+  """A static code for each frame: (B, T, Ds)."""
+  if static.ndim == 3:
+    return static
+  return jnp.broadcast_to(
+      static[:, None], dynamic.shape[:2] + static.shape[-1:])

@@ -3,6 +3,7 @@
 Source: DiffSDA (arXiv:2510.05717, App. A and released code): a U-Net maps each
 frame to one channel, a bidirectional LSTM reads the frames, its last states
 give the static code, and a tanh RNN over its outputs the dynamic codes.
+`ResidualEncoder` is that of DiViD.
 """
 
 from flax import linen as nn
@@ -14,9 +15,11 @@ from seqdiff.core import shapes
 from seqdiff.nets import blocks
 from seqdiff.nets import convnet
 from seqdiff.nets import recurrent
+from seqdiff.nets import transformer
 from seqdiff.nets import unet
 
 AGGREGATORS = ('lstm', 'pool')
+RESIDUAL_AGGREGATORS = ('transformer', 'lstm')
 
 
 class SequenceHead(nn.Module):
@@ -115,3 +118,81 @@ class VideoEncoder(nn.Module):
     features = self.backbone(shapes.merge_frames(x), train=train)
     features = features.reshape(x.shape[0], x.shape[1], -1)
     return self.head(features, mask)
+
+
+class ResidualEncoder(nn.Module):
+  """DiViD's encoder (arXiv:2507.13934, Secs. 3.2 and 4.1).
+
+  The static code is read from the features f_1 of the first frame alone, the
+  dynamic codes from the residuals f_i - f_1 of all frames, r_1 = 0 included.
+
+  Attributes:
+    static_dim: size Ds of the static code.
+    dynamic_dim: size Dd of a dynamic code.
+    backbone: None: features are the flattened values of a frame, as of the
+      latents of a frozen first stage; or a network as in `VideoEncoder`.
+    aggregator: 'transformer', or 'lstm' (ablation, Table 2).
+    layers: layers of the aggregator: 4 for 'transformer', 2 for 'lstm'.
+    width: size of the projected residuals, and hidden size of an LSTM.
+    heads: heads of the transformer.
+    hidden: hidden size of its perceptrons and of the static perceptron.
+    static_layers: hidden layers of the static perceptron.
+    dropout: dropout rate of the transformer.
+    residual: False: features are not subtracted. Departure.
+    feature_norm: LayerNorm of the features of each frame, without which small
+      residuals are lost beside the positions. Departure.
+  """
+
+  static_dim: int
+  dynamic_dim: int
+  backbone: nn.Module | None = None
+  aggregator: str = 'transformer'
+  layers: int = 4
+  width: int = 256
+  heads: int = 32
+  hidden: int = 1024
+  static_layers: int = 2
+  dropout: float = 0.1
+  residual: bool = True
+  feature_norm: bool = False
+
+  @property
+  def frame_by_frame(self) -> bool:
+    """Whether a dynamic code is read from its own frame alone."""
+    return False
+
+  @nn.compact
+  def __call__(
+      self, x: jax.Array, mask: jax.Array, *, train: bool = False
+  ) -> tuple[jax.Array, jax.Array]:
+    """Clips (B, T, H, W, C), mask (B, T) -> (B, Ds), (B, T, Dd).
+
+    Raises:
+      ValueError: for an unknown aggregator.
+    """
+    if self.aggregator not in RESIDUAL_AGGREGATORS:
+      raise errors.unknown_name(
+          'aggregator', self.aggregator, RESIDUAL_AGGREGATORS)
+    frames = shapes.merge_frames(x)
+    if self.backbone is not None:
+      frames = self.backbone(frames, train=train)
+    features = frames.reshape(*x.shape[:2], -1)
+    if self.feature_norm:
+      features = nn.LayerNorm(name='feature_norm')(features)
+    static = features[:, 0]
+    for i in range(self.static_layers):
+      static = nn.relu(
+          blocks.dense(self.hidden, name=f'static_layer_{i}')(static))
+    static = blocks.dense(self.static_dim, name='static_head')(static)
+    if self.residual:
+      features = features - features[:, :1]
+    h = blocks.dense(self.width, name='project')(features)
+    if self.aggregator == 'transformer':
+      h = transformer.TransformerEncoder(
+          self.layers, self.heads, self.hidden, self.dropout,
+          name='transformer')(h, mask, train=train)
+    else:
+      for i in range(self.layers):
+        h, _ = recurrent.Bidirectional(self.width, name=f'lstm_{i}')(h, mask)
+    dynamic = blocks.dense(self.dynamic_dim, name='dynamic_head')(h)
+    return static, dynamic

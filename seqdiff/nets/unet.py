@@ -1,9 +1,13 @@
-"""The one U-Net skeleton: plain as an encoder, modulated as a denoiser.
+"""The one U-Net skeleton: plain as an encoder, conditioned as a denoiser.
 
 Layout of DiffSDA (arXiv:2510.05717, App. A and released code): a head
 convolution, levels of residual blocks with strided convolutions between them,
 two blocks in the middle, and back up over concatenated skips (one more block
 per level), a tail of norm, SiLU and convolution that starts at almost zero.
+
+DiViD (arXiv:2507.13934, Sec. 4.1, as in latent diffusion) has the same skeleton
+with residual blocks of two convolutions that start as the identity, `resample`
+by residual blocks, and spatial transformers for `attention`.
 """
 
 from collections.abc import Sequence
@@ -14,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqdiff.nets import attention
 from seqdiff.nets import blocks
 
 
@@ -29,6 +34,14 @@ class UNet(nn.Module):
     groups: groups of the norms.
     dropout: dropout rate.
     as_published: see `blocks.ResBlock`.
+    third_conv: see `blocks.ResBlock`.
+    zero_init: whether residual blocks and attention start as the identity and
+      the result as zero.
+    resample: what changes the size between levels: 'conv' (strided, or after
+      the nearest pixel) or 'block' (a residual block).
+    attention: 'self' (the pixels of one image), or 'cross' (spatial
+      transformers, which see a context too).
+    heads: heads of the attention.
     patch_size: 1, or p to work on p x p patches folded into channels.
       Departure: the paper has 1; p is p * p times cheaper at level 0.
     coordinates: whether pixel coordinates are added to the input channels.
@@ -45,6 +58,11 @@ class UNet(nn.Module):
   groups: int = 32
   dropout: float = 0.1
   as_published: bool = False
+  third_conv: bool = True
+  zero_init: bool = False
+  resample: str = 'conv'
+  attention: str = 'self'
+  heads: int = 1
   patch_size: int = 1
   coordinates: bool = False
   remat: bool = False
@@ -55,50 +73,78 @@ class UNet(nn.Module):
       self,
       x: jax.Array,
       modulation: tuple[jax.Array, ...] = (),
+      context: jax.Array | None = None,
       *,
       train: bool = False,
   ) -> jax.Array:
-    """Images (B, H, W, C), embeddings (B, E) -> (B, H, W, out_channels).
+    """Maps images to images.
+
+    Args:
+      x: (B, H, W, C).
+      modulation: embeddings (B, E), see `blocks.ResBlock`.
+      context: (B, K, D) tokens, for attention 'cross' only.
+      train: whether dropout is active.
+
+    Returns:
+      (B, H, W, out_channels) float32.
 
     Raises:
       ValueError: if H or W cannot be halved once per level.
     """
-    block_type = nn.remat(blocks.ResBlock, static_argnums=(3,)) if (
-        self.remat) else blocks.ResBlock
+    remat = nn.remat if self.remat else lambda module, **_: module
+    res_block = remat(blocks.ResBlock, static_argnums=(3,))
 
-    def block(h, features, attention, name):
-      module = block_type(
-          features * self.channels, attention=attention, groups=self.groups,
-          dropout=self.dropout, as_published=self.as_published,
-          dtype=self.dtype, name=name)
-      return module(h, modulation, train)
+    def block(h, features, name, **kwargs):
+      return res_block(
+          features, groups=self.groups, dropout=self.dropout,
+          as_published=self.as_published, third_conv=self.third_conv,
+          zero_init=self.zero_init, dtype=self.dtype, name=name, **kwargs)(
+              h, modulation, train)
+
+    def attend(h, name):
+      kwargs = dict(heads=self.heads, groups=self.groups, dtype=self.dtype,
+                    name=name)
+      if self.attention == 'cross':
+        return remat(attention.SpatialTransformer)(**kwargs)(h, context)
+      return remat(attention.SelfAttention)(
+          zero_init=self.zero_init, **kwargs)(h)
+
+    def resize(h, name, how):
+      if self.resample == 'block':
+        return block(h, h.shape[-1], f'{name}_block', resample=how)
+      if how == 'down':
+        return convolve(h.shape[-1], f'{name}_stride', stride=2)(h)
+      return convolve(h.shape[-1], f'{name}_conv')(blocks.upsample(h))
 
     convolve = lambda features, name, **kwargs: blocks.conv(
         features, name=name, dtype=self.dtype, **kwargs)
     top = len(self.multipliers) - 1
     h = convolve(self.channels, 'head')(self._fold(x))
     skips = [h]
-    for level, multiplier in enumerate(self.multipliers):
-      attention = level in self.attention_levels
+    widths = [m * self.channels for m in self.multipliers]
+    for level, width in enumerate(widths):
       for i in range(self.num_blocks):
-        h = block(h, multiplier, attention, f'down_{level}_block_{i}')
+        h = block(h, width, f'down_{level}_block_{i}')
+        if level in self.attention_levels:
+          h = attend(h, f'down_{level}_attention_{i}')
         skips.append(h)
       if level < top:
-        h = convolve(h.shape[-1], f'down_{level}_stride', stride=2)(h)
+        h = resize(h, f'down_{level}', 'down')
         skips.append(h)
-    h = block(h, self.multipliers[-1], True, 'middle_block_0')
-    h = block(h, self.multipliers[-1], False, 'middle_block_1')
+    h = attend(block(h, widths[-1], 'middle_block_0'), 'middle_attention_0')
+    h = block(h, widths[-1], 'middle_block_1')
     for level in range(top, -1, -1):
-      multiplier = self.multipliers[level]
-      attention = level in self.attention_levels
       for i in range(self.num_blocks + 1):
         h = jnp.concatenate([h, skips.pop()], axis=-1)
-        h = block(h, multiplier, attention, f'up_{level}_block_{i}')
+        h = block(h, widths[level], f'up_{level}_block_{i}')
+        if level in self.attention_levels:
+          h = attend(h, f'up_{level}_attention_{i}')
       if level > 0:
-        h = convolve(h.shape[-1], f'up_{level}_conv')(blocks.upsample(h))
+        h = resize(h, f'up_{level}', 'up')
     h = nn.silu(blocks.GroupNorm(self.groups, name='tail_norm')(h))
     h = blocks.conv(self.out_channels * self.patch_size**2, name='tail',
-                    init=blocks.NEAR_ZERO)(h)
+                    init=blocks.ZERO if self.zero_init else blocks.NEAR_ZERO)(
+                        h)
     return self._unfold(h)
 
   def _fold(self, x):

@@ -34,7 +34,9 @@ class Ended:
   err: str
 
 
-def call(capture: pytest.CaptureFixture | None, *args: str) -> Ended:
+def call(
+    capture: pytest.CaptureFixture | None, *args: str, program=main.main
+) -> Ended:
   """Runs `python -m seqdiff.main *args`, as far as that is possible here."""
   read = capture.readouterr if capture is not None else lambda: ('', '')
   flags.FLAGS.unparse_flags()
@@ -44,7 +46,7 @@ def call(capture: pytest.CaptureFixture | None, *args: str) -> Ended:
     patch.setattr(sys, 'argv', ['seqdiff.main', *args])
     read()
     try:
-      cli_lib.run(main.main)
+      cli_lib.run(program)
       code = 0
     except SystemExit as end:
       code = end.code or 0
@@ -60,7 +62,7 @@ def command():
 @pytest.fixture
 def cli(capsys):
   """Calls the command line with flags; returns code, stdout and stderr."""
-  return lambda *args: call(capsys, *args)
+  return lambda *args, **kwargs: call(capsys, *args, **kwargs)
 
 
 @pytest.fixture(scope='session')

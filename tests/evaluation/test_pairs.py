@@ -71,6 +71,17 @@ def test_draw_depends_on_labels_and_seed_only():
   assert np.any(draw(_random(), 4) != first)
 
 
+@pytest.mark.parametrize('num_pairs', [6, 7])
+def test_both_orders_are_each_pair_and_its_reverse(num_pairs):
+  found = pairs.draw(
+      _random(), 'test', num_pairs=num_pairs, seed=0, both_orders=True)
+  assert len(found.a) == num_pairs
+  np.testing.assert_array_equal(found.a[0:6:2], found.b[1:6:2])
+  np.testing.assert_array_equal(found.b[0:6:2], found.a[1:6:2])
+  once = pairs.draw(_random(), 'test', num_pairs=3, seed=0)
+  np.testing.assert_array_equal(found.a[0:6:2], once.a)
+
+
 def test_another_version_draws_other_pairs(monkeypatch):
   first = pairs.draw(_random(), 'test', num_pairs=40, seed=0)
   monkeypatch.setattr(pairs, 'VERSION', 2)
@@ -111,7 +122,8 @@ def test_file_is_written_once_and_used_again(tmp_path):
 
 
 @pytest.mark.parametrize('change', [
-    {'seed': 3}, {'num_pairs': 6}, {'dataset': _random(31)},
+    {'seed': 3}, {'num_pairs': 6}, {'both_orders': True},
+    {'dataset': _random(31)},
     {'dataset': _dataset([0, 1] * 15, [0, 1] * 15, name='other')}])
 def test_file_for_something_else_is_refused(tmp_path, change):
   path = tmp_path / 'pairs.json'

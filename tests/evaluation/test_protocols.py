@@ -212,10 +212,12 @@ class TestLeakage:
 
   def test_score_is_the_best_probe_relative_to_chance(
       self, toy, tmp_path, monkeypatch):
-    scores = {('s', 'act'): [0.1, 0.6], ('s', 'pose'): [0.3, 0.2]}
+    # Of two probes each: held out, and in sample.
+    scores = {('s', 'act'): [(0.1, 0.9), (0.6, 0.7)],
+              ('s', 'pose'): [(0.3, 0.4), (0.2, 0.5)]}
     monkeypatch.setattr(
         leakage, '_scores', lambda source, static, dynamic, y, factor:
-        scores.get((source, factor.name), [1.0]))
+        scores.get((source, factor.name), [(1.0, 1.0)]))
     metrics, _ = self._run(toy, tmp_path, 'right')
     act = toy.make_dataset(80, 2).splits['test'].arrays['labels/act']
     chance = np.bincount(act).max() / 80
@@ -224,6 +226,18 @@ class TestLeakage:
     assert metrics['s_to_d/act'] == 0.6
     cross = [(0.6 - chance) / (1 - chance), 0.3, 1.0]  # s->d twice, d->s.
     assert metrics['leakage'] == pytest.approx(np.mean(cross))
+    assert metrics['average'] == pytest.approx((0.6 + 0.3 + 1.0) / 3)
+    assert metrics['in_sample/average'] == pytest.approx((0.9 + 0.5 + 1.0) / 3)
+
+  def test_probes_know_the_clips_they_were_fitted_to(self):
+    # 20 numbers of noise tell 40 clips apart, but nothing of their labels.
+    rng = np.random.default_rng(0)
+    static, y = rng.normal(size=(40, 20)), np.arange(40) % 2
+    factor = data_batch.Factor('who', 'static', 2)
+    scores = list(leakage._scores('s', static, static[:, None], y, factor))
+    assert len(scores) == 2
+    for held_out, in_sample in scores:
+      assert held_out < 0.75 and in_sample > 0.85
 
   def test_codes_are_those_of_the_clips_in_any_batch(self, toy, tmp_path):
     ctx = lambda size: toy.make_context(
@@ -240,7 +254,7 @@ class TestLeakage:
       np.testing.assert_allclose(a, b, atol=1e-6)
 
   def test_factor_of_one_class_is_left_out(self, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(leakage, '_scores', lambda *_: [0.5])
+    monkeypatch.setattr(leakage, '_scores', lambda *_: [(0.5, 0.5)])
     dataset = toy.make_dataset(10)
     dataset.splits['test'].arrays['labels/who'][:] = 2
     metrics, _ = leakage.run(toy.make_context(tmp_path, dataset))

@@ -1,6 +1,6 @@
 """Tests of `methods.diffsda`, with nets so small that numbers can be checked.
 
-`Mirror` and `Echo` stand for the nets where a test looks at what reaches them.
+The nets of `toys` stand for the nets where a test looks at what reaches them.
 """
 
 import dataclasses
@@ -14,46 +14,14 @@ from seqdiff.core import keys
 from seqdiff.diffusion import edm
 from seqdiff.methods import base
 from seqdiff.methods import diffsda
+from tests.methods import toys
 
 KEY = jax.random.key(7)
 
 
-@dataclasses.dataclass(frozen=True)
-class Mirror:
-  """An encoder without weights: codes are pixels of the clip.
-
-  Static: the first row of pixels of the first frame; dynamic: the second row
-  of each frame.
-  """
-
-  def apply(self, params, x, mask, *, train=False, rngs=None):
-    del params, mask, train, rngs
-    return x[:, 0, 0, :, 0], x[:, :, 1, :, 0]
-
-
-@dataclasses.dataclass(frozen=True)
-class Echo:
-  """A denoiser net that keeps what it was given and returns zeros."""
-
-  calls: list = dataclasses.field(default_factory=list, hash=False)
-
-  def apply(self, params, x, c_noise, static, dynamic, *, train, rngs):
-    del params, train, rngs
-    self.calls.append(dict(
-        x=x, c_noise=c_noise, static=static, dynamic=dynamic))
-    return jnp.zeros_like(x)
-
-
 def _method(**kwargs):
-  kwargs = {'encoder': Mirror(), 'denoiser': Echo(), **kwargs}
+  kwargs = {'encoder': toys.Mirror(), 'denoiser': toys.Echo(), **kwargs}
   return diffsda.DiffSDA(**kwargs)
-
-
-def _batch(size=3, frames=4, start=0):
-  x = np.random.default_rng(1).normal(size=(size, frames, 4, 4, 1))
-  return {'x': (0.5 * x).astype(np.float32),
-          'mask': np.ones((size, frames), bool),
-          'index': np.arange(start, start + size, dtype=np.int32)}
 
 
 def _loss(method, batch, *, params=None, key=KEY, step=0, train=True):
@@ -77,7 +45,7 @@ def _frame_losses(method, batch):
 
 
 def test_loss_is_the_weighted_error_of_the_frames():
-  method, batch = _method(), _batch()
+  method, batch = _method(), toys.batch()
   loss, parts = _loss(method, batch)
   np.testing.assert_allclose(
       loss, _frame_losses(method, batch).mean(axis=1), rtol=1e-4)
@@ -87,12 +55,12 @@ def test_loss_is_the_weighted_error_of_the_frames():
 
 def test_loss_of_data_of_scale_sigma_data_starts_at_one():
   # E (F - target)^2 = 1 for F = 0, at each noise level.
-  loss, _ = _loss(_method(), _batch(size=200))
+  loss, _ = _loss(_method(), toys.batch(size=200))
   assert abs(np.mean(loss) - 1.0) < 0.05
 
 
 def test_loss_is_the_mean_over_the_real_frames():
-  method, batch = _method(), _batch()
+  method, batch = _method(), toys.batch()
   batch['mask'] = np.arange(4)[None] < np.array([[2], [4], [1]])
   per_frame = _frame_losses(method, batch)
   expected = [per_frame[0, :2].mean(), per_frame[1].mean(), per_frame[2, 0]]
@@ -147,8 +115,8 @@ def test_noise_mean_follows_the_step():
   diffusion = edm.EDM(
       P_mean=-1.0, P_std=0.0, P_mean_start=1.0, P_mean_steps=10)
   for step, c_noise in ((0, 0.25), (5, 0.0), (10, -0.25)):
-    net = Echo()
-    _loss(_method(denoiser=net, diffusion=diffusion), _batch(), step=step)
+    net = toys.Echo()
+    _loss(_method(denoiser=net, diffusion=diffusion), toys.batch(), step=step)
     np.testing.assert_allclose(
         net.calls[0]['c_noise'], np.full((3, 4), c_noise), atol=1e-6)
 
@@ -158,7 +126,7 @@ def test_some_frames_per_step_have_the_expected_loss_of_all():
   # P is (sigma^2 P + sigma_data^4) / ((sigma^2 + sigma_data^2) sigma_data^2),
   # at sigma = sigma_data = 1/2: 2 P + 1/2.
   diffusion = edm.EDM(P_mean=np.log(0.5), P_std=0.0)
-  batch = _batch(size=600)
+  batch = toys.batch(size=600)
   power = np.array([0.0, 0.25, 1.0, 4.0], np.float32)
   batch['x'][:] = np.sqrt(power)[None, :, None, None, None]
   expected = (2.0 * power + 0.5).mean()
@@ -197,7 +165,7 @@ def test_some_frames_per_step_have_the_expected_gradient_of_all(real):
 
 
 def test_unit_codes_have_a_mean_square_of_one():
-  x, mask = 10.0 * _batch()['x'], _batch()['mask']
+  x, mask = 10.0 * toys.batch()['x'], toys.batch()['mask']
   plain = _method().encode({'encoder': None}, x, mask)
   unit = _method(unit_codes=True).encode({'encoder': None}, x, mask)
   for a, b in ((plain.static, unit.static), (plain.dynamic, unit.dynamic)):
@@ -210,7 +178,7 @@ def test_unit_codes_have_a_mean_square_of_one():
 # A code (m_1, m_2, l_1, l_2) is a Gaussian of means m and of log variances
 # l - 4: with l = 4 the variance is 1.
 def _gaussian_batch(static, dynamic, size=1):
-  batch = _batch(size=size)
+  batch = toys.batch(size=size)
   batch['x'][:, 0, 0, :, 0] = static
   batch['x'][:, :, 1, :, 0] = dynamic
   return batch
@@ -234,7 +202,7 @@ def test_divergence_by_hand_weighted_and_over_real_frames_only():
 def test_gaussian_codes_are_drawn_in_training_and_are_means_otherwise():
   batch = _gaussian_batch(
       [1.0, -2.0, 4.0, 4.0 + 2 * np.log(3.0)], [0.5, 0.0, 4.0, 4.0], size=2000)
-  net = Echo()
+  net = toys.Echo()
   method = _method(denoiser=net, static_kl=0.0, dynamic_kl=0.0)
   _loss(method, batch, train=True)
   static, dynamic = (np.asarray(net.calls[0][k]) for k in ('static', 'dynamic'))
@@ -292,7 +260,7 @@ def test_decoding_starts_at_sigma_max_and_uses_the_named_solver(name):
 
 
 def test_noise_level_of_a_denoiser_is_a_scalar_or_one_per_frame():
-  method, x = _method(), _batch()['x']
+  method, x = _method(), toys.batch()['x']
   denoise = method.denoise_fn({'denoiser': None}, base.Factors(None, None))
   sigma = np.full((3, 4), 2.0, np.float32)
   np.testing.assert_array_equal(denoise(x, 2.0), denoise(x, sigma))

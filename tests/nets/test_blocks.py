@@ -127,19 +127,12 @@ def test_upsampling_repeats_each_pixel():
   np.testing.assert_array_equal(blocks.upsample(x)[0, ..., 0], expected)
 
 
-def test_attention_equals_the_softmax_formula():
-  x = _image(2, 3, 4, 8)
-  attention = blocks.SelfAttention(groups=2)
-  variables = _random(attention, x)
-  params = variables['params']
-  y = _norm(x, params['norm'], 2).reshape(2, 12, 8)
-  q, k, v = (_linear(y, params[name]) for name in 'qkv')
-  logits = np.einsum('bic,bjc->bij', q, k) / np.sqrt(8)
-  weights = np.exp(logits - logits.max(-1, keepdims=True))
-  weights /= weights.sum(-1, keepdims=True)
-  out = _linear(weights @ v, params['out']).reshape(x.shape)
-  np.testing.assert_allclose(
-      _apply(attention, variables, x)[0], x + out, atol=2e-5)
+def test_downsampling_is_the_mean_of_each_square():
+  x = _image(1, 4, 6, 1)
+  y = np.asarray(blocks.downsample(x))[0, ..., 0]
+  for row, column in np.ndindex(2, 3):
+    square = x[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+    np.testing.assert_allclose(y[row, column], square.mean(), rtol=1e-5)
 
 
 def _res_block(modulation=(), in_channels=8, **kwargs):
@@ -194,12 +187,26 @@ def test_input_of_another_width_is_projected_by_a_convolution_of_one_pixel():
       y, _linear(x, shortcut) + inside['conv_2'], rtol=1e-5, atol=1e-5)
 
 
-def test_attention_follows_the_block():
-  x, y, params, inside = _res_block(attention=True)
-  before = x + inside['conv_2']
-  attention = blocks.SelfAttention(groups=4)
-  expected, _ = _apply(attention, {'params': params['attention']}, before)
-  np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize('resample, change', [
+    ('down', blocks.downsample), ('up', blocks.upsample)])
+def test_block_resamples_its_input_after_the_first_norm(resample, change):
+  x, y, params, inside = _res_block(resample=resample)
+  activated = change(np.float32(_silu(_norm(x, params['norm_1'], 4))))
+  first = blocks.conv(8, name=None)
+  np.testing.assert_allclose(
+      inside['conv_1'], first.apply({'params': params['conv_1']}, activated),
+      atol=1e-4)
+  np.testing.assert_allclose(y, change(x) + inside['conv_2'], atol=1e-5)
+
+
+def test_block_of_two_convolutions_that_starts_as_the_identity():
+  block, x = blocks.ResBlock(8, groups=4, third_conv=False, zero_init=True), (
+      _image(2, 4, 4, 8))
+  y, variables = block.init_with_output(
+      jax.random.key(0), x, (_image(2, 5),))
+  np.testing.assert_array_equal(y, x)
+  assert set(variables['params']) == {
+      'norm_1', 'conv_1', 'norm_2', 'conv_2', 'modulation_1'}
 
 
 def test_dropout_works_in_training_only():
@@ -249,11 +256,30 @@ def test_noise_embedding_is_two_layers_each_with_silu():
   np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+def test_sinusoids_are_cos_and_then_sin_from_fast_to_slow():
+  t = np.array([0, 7, 999])
+  y = np.asarray(blocks.sinusoids(t, 6))
+  for k, frequency in enumerate((1.0, 1e4 ** (-1 / 3), 1e4 ** (-2 / 3))):
+    np.testing.assert_allclose(y[:, k], np.cos(t * frequency), atol=1e-4)
+    np.testing.assert_allclose(y[:, 3 + k], np.sin(t * frequency), atol=1e-4)
+
+
+def test_time_embedding_is_two_layers_with_silu_between():
+  t = np.float32([3, 500])
+  embedding = blocks.TimeEmbedding(4)
+  variables = _random(embedding, t)
+  y, inside = _apply(embedding, variables, t)
+  params = variables['params']
+  first = _linear(blocks.sinusoids(t, 4), params['linear_1'])
+  np.testing.assert_allclose(inside['linear_1'], first, atol=1e-5)
+  np.testing.assert_allclose(
+      y, _linear(_silu(first), params['linear_2']), atol=1e-5)
+
+
 @pytest.mark.parametrize('make', [
     lambda dtype: blocks.GroupNorm(4, dtype=dtype),
-    lambda dtype: blocks.SelfAttention(4, dtype=dtype),
     lambda dtype: blocks.ResBlock(8, groups=4, dtype=dtype),
-], ids=['norm', 'attention', 'block'])
+], ids=['norm', 'block'])
 def test_low_precision_is_close_and_keeps_parameters_in_float32(make):
   x = _image(2, 4, 4, 8)
   low, exact = make(jnp.bfloat16), make(jnp.float32)

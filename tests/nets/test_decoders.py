@@ -128,3 +128,68 @@ def test_published_nets_have_their_number_of_parameters(name):
   assert counts == expected
   assert count(encoder, denoiser) == sum(expected)
   assert round(sum(expected) / 1e6, 2) == millions
+
+
+DIVID = dict(multipliers=(1,), num_blocks=0, attention_levels=(), groups=4,
+             third_conv=False, resample='block', heads=2, dropout=0.0)
+
+
+@pytest.fixture(params=['cross', 'self'])
+def divid(request):
+  """DiViD's denoiser, both ways of conditioning, as `tiny`."""
+  rng = np.random.default_rng(0)
+  draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  net = decoders.CrossAttentionDenoiser(
+      unet.UNet(3, 8, attention=request.param, **DIVID))
+  arguments = {
+      'x': draw(2, 3, 4, 4, 3), 't': np.float32(rng.integers(999, size=(2, 3))),
+      'static': draw(2, STATIC), 'dynamic': draw(2, 3, STATIC)}
+  shapes = jax.eval_shape(
+      lambda key: net.init(key, **arguments), jax.random.key(0))
+  variables = jax.tree.map(lambda a: 0.3 * draw(*a.shape), shapes)
+  return jax.jit(lambda v, a: net.apply(v, **a)), variables, arguments
+
+
+def test_frame_sees_its_own_dynamic_code_and_the_static_code(divid):
+  apply, variables, arguments = divid
+  # Exactly zero: what happens in another frame does not reach this one.
+  grad = jax.jit(jax.grad(lambda dynamic: jnp.sum(apply(
+      variables, {**arguments, 'dynamic': dynamic})[1, 0] ** 2)))(
+          arguments['dynamic'])
+  own = np.zeros((2, 3), bool)
+  own[1, 0] = True
+  np.testing.assert_array_equal(np.abs(grad).max(axis=-1) > 0, own)
+  for name in 'static', 'x', 't':
+    other = arguments[name].copy()
+    other[1] += 1.0
+    changed = _changes(apply, variables, arguments, **{name: other})
+    np.testing.assert_array_equal(changed, [[0, 0, 0], [1, 1, 1]])
+
+
+def test_tokens_are_projected_to_one_size_by_kind():
+  net = decoders.CrossAttentionDenoiser(
+      unet.UNet(3, 8, attention='cross', **DIVID), token_dim=6)
+  x, t = jnp.zeros((1, 2, 4, 4, 3)), jnp.zeros((1, 2))
+  params = jax.eval_shape(
+      net.init, jax.random.key(0), x, t, jnp.zeros((1, STATIC)),
+      jnp.zeros((1, 2, DYNAMIC)))['params']
+  assert params['static_token']['kernel'].shape == (STATIC, 6)
+  assert params['dynamic_token']['kernel'].shape == (DYNAMIC, 6)
+  with pytest.raises(ValueError, match='expected equal sizes.*token_dim'):
+    net.clone(token_dim=None).init(
+        jax.random.key(0), x, t, jnp.zeros((1, STATIC)),
+        jnp.zeros((1, 2, DYNAMIC)))
+
+
+# DiViD's denoiser on latents of 32 x 32 x 3, computed from its layer shapes.
+@pytest.mark.parametrize('attention, count', [
+    ('cross', 151_907_203), ('self', 128_063_235)])
+def test_parameters_of_divid(attention, count):
+  net = decoders.CrossAttentionDenoiser(unet.UNet(
+      3, 128, multipliers=(1, 2, 4, 4), attention_levels=(0, 1, 2),
+      third_conv=False, zero_init=True, resample='block', attention=attention,
+      heads=8))
+  params = jax.eval_shape(
+      net.init, jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3)),
+      jnp.zeros((1, 1)), jnp.zeros((1, 256)), jnp.zeros((1, 1, 256)))
+  assert sum(np.prod(a.shape) for a in jax.tree.leaves(params)) == count

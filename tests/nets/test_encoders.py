@@ -178,3 +178,80 @@ def test_frame_encoder_halves_until_four_pixels(size, convolutions):
   assert sum('conv' in name for name in params) == convolutions
   channels = 4 * 2 ** (convolutions - 1) if convolutions else 3
   assert params['features']['kernel'].shape == (16 * channels, 6)
+
+
+def _residual(**kwargs):
+  return encoders.ResidualEncoder(**{**dict(
+      static_dim=3, dynamic_dim=2, layers=1, width=8, heads=2, hidden=6),
+      **kwargs})
+
+
+def _clips(batch=2, frames=4):
+  return np.random.default_rng(1).normal(
+      size=(batch, frames, 4, 4, 2)).astype(np.float32)
+
+
+def test_static_code_is_a_function_of_the_first_frame_only():
+  net, x = _residual(), _clips()
+  static, dynamic = _run(net, x)
+  other = x.copy()
+  other[:, 1:] += 1.0
+  static_2, dynamic_2 = _run(net, other)
+  np.testing.assert_array_equal(static_2, static)
+  assert np.abs(dynamic_2 - dynamic).min(axis=(0, 2)).min() > 1e-4
+
+
+@pytest.mark.parametrize('residual', [True, False])
+def test_dynamic_codes_are_those_of_differences_from_the_first_frame(residual):
+  net, x = _residual(residual=residual), _clips()
+  _, dynamic = _run(net, x)
+  _, moved = _run(net, x + 0.7 * _clips(2, 1))
+  same = np.abs(moved - dynamic).max() < 1e-5
+  assert same == residual
+
+
+@pytest.mark.parametrize('kwargs', [
+    dict(), dict(aggregator='lstm', layers=2),
+    dict(backbone=convnet.FrameEncoder(6, channels=4))])
+def test_dynamic_codes_see_all_frames_but_padded_ones(kwargs):
+  net, x = _residual(**kwargs), _clips()
+  mask = np.arange(4)[None] < np.array([[3], [4]])
+  variables = jax.tree.map(lambda a: 0.3 * a, _random(net, x))
+  run = jax.jit(lambda x: net.apply(variables, x, mask)[1])
+  dynamic = run(x)
+  for frame in range(4):
+    other = x.copy()
+    other[0, frame] += _clips(1, 1)[0, 0]
+    difference = np.abs(run(other) - dynamic)[0, :3].max(axis=-1)
+    if frame == 3:
+      np.testing.assert_array_equal(difference, np.zeros(3))
+    else:
+      assert difference.min() > 1e-6
+  assert not net.frame_by_frame
+
+
+@pytest.mark.parametrize('aggregator, layers, dynamic', [
+    ('transformer', 4, 4_011_520), ('lstm', 2, 3_547_648)])
+def test_parameters_of_divid(aggregator, layers, dynamic):
+  net = encoders.ResidualEncoder(
+      256, 256, aggregator=aggregator, layers=layers)
+  params = jax.eval_shape(
+      net.init, jax.random.key(0), jnp.zeros((1, 10, 32, 32, 3)),
+      jnp.ones((1, 10), bool))['params']
+  count = lambda parts: sum(np.prod(a.shape) for a in jax.tree.leaves(parts))
+  static = {k: v for k, v in params.items() if k.startswith('static')}
+  assert count(static) == 4_458_752
+  assert count(params) - count(static) == dynamic
+
+
+def test_unknown_aggregator_of_residuals_is_refused():
+  with pytest.raises(ValueError, match="'pool'.*Known: lstm, transformer"):
+    _run(_residual(aggregator='pool'), _clips())
+
+
+def test_normalised_features_have_one_size_whatever_the_clip():
+  net, x = _residual(feature_norm=True), _clips()
+  static, dynamic = _run(net, x)
+  static_2, dynamic_2 = _run(net, 7.0 * x)
+  np.testing.assert_allclose(static_2, static, atol=1e-3)
+  np.testing.assert_allclose(dynamic_2, dynamic, atol=1e-3)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqdiff.nets import attention
 from seqdiff.nets import unet
 
 
@@ -49,9 +50,61 @@ def test_result_is_almost_zero_at_first():
 
 def test_attention_is_placed_by_level_and_in_the_middle():
   params = _shapes(_tiny(attention_levels=(1,)), np.zeros((1, 16, 16, 3)))
-  having = {name for name, part in params.items() if 'attention' in part}
+  having = {name for name in params if 'attention' in name}
   assert having == {
-      'down_1_block_0', 'middle_block_0', 'up_1_block_0', 'up_1_block_1'}
+      'down_1_attention_0', 'middle_attention_0', 'up_1_attention_0',
+      'up_1_attention_1'}
+
+
+def test_attention_follows_its_block():
+  net, x = _tiny(attention_levels=(0,), multipliers=(1,)), _image(2, 4, 4, 3)
+  variables = _random(net, x)
+  _, inside = jax.jit(functools.partial(
+      net.apply, capture_intermediates=True))(variables, x)
+  inside = {k: v['__call__'][0] for k, v in inside['intermediates'].items()
+            if k != '__call__'}
+  after = attention.SelfAttention(groups=4).apply(
+      {'params': variables['params']['down_0_attention_0']},
+      inside['down_0_block_0'])
+  np.testing.assert_allclose(inside['down_0_attention_0'], after, atol=1e-4)
+
+
+# As in DiViD: residual blocks that resample, and transformers.
+_DIVID = dict(
+    multipliers=(1, 2), attention_levels=(1,), third_conv=False,
+    zero_init=True, resample='block', attention='cross', heads=2, dropout=0.0)
+
+
+def test_layout_with_residual_blocks_between_the_levels():
+  params = _shapes(_tiny(**_DIVID), np.zeros((1, 8, 8, 3)),
+                   (np.zeros((1, 5)),), np.zeros((1, 2, 6)))
+  seen = {name: part['conv_1']['kernel'].shape[2:]
+          for name, part in params.items() if 'block' in name}
+  assert seen == {
+      'down_0_block_0': (8, 8), 'down_0_block': (8, 8),
+      'down_1_block_0': (8, 16), 'middle_block_0': (16, 16),
+      'middle_block_1': (16, 16), 'up_1_block_0': (32, 16),
+      'up_1_block_1': (24, 16), 'up_1_block': (16, 16),
+      'up_0_block_0': (24, 8), 'up_0_block_1': (16, 8)}
+  assert not any('stride' in name or name.endswith('conv') for name in params)
+  assert {name for name, part in params.items() if 'cross_attention' in part
+          } == {'down_1_attention_0', 'middle_attention_0', 'up_1_attention_0',
+                'up_1_attention_1'}
+
+
+def test_result_is_zero_at_first_if_asked_and_sees_the_context_later():
+  net, x = _tiny(**_DIVID), _image(2, 4, 4, 3)
+  embedding, context = (_image(2, 5),), _image(2, 2, 6)
+  y, _ = jax.jit(net.init_with_output)(
+      jax.random.key(0), x, embedding, context)
+  np.testing.assert_array_equal(y, np.zeros((2, 4, 4, 3)))
+  variables = _random(net, x, embedding, context)
+  run = jax.jit(lambda c: net.apply(variables, x, embedding, c))
+  other = context.copy()
+  other[1, 1] += 1.0
+  changed = np.abs(run(other) - run(context)).max(axis=-1)
+  np.testing.assert_array_equal(changed[0], np.zeros((4, 4)))
+  assert changed[1].min() > 0
 
 
 def test_blocks_and_channels_of_the_published_layout():

@@ -19,8 +19,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   source = ctx.dataset.splits[ctx.split]
   verdicts, masks, labels = [], [], []
   for batch in loader.eval_batches(
-      source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
-      stride=ctx.stride):
+      source, batch_size=ctx.batch_size, **ctx.cut):
     keep = batch['example_mask']
     found = ctx.jury.verdicts(
         data_batch.to_float(batch['x']), batch['mask'], batch)

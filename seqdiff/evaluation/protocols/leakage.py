@@ -12,7 +12,9 @@ informative), `s_to_d/<factor>` and `d_to_s/<factor>` (leakage, should be at
 chance). A score is the best of its probes; `leakage` is the mean over the
 cross scores of (score - chance) / (1 - chance), in which chance is the share
 of the largest class (0 for R^2). A factor that has one class only in these
-clips is left out.
+clips is left out. `average` is the plain mean of the cross scores, as DiViD
+(arXiv:2507.13934, Sec. 4.2) reports it, and `in_sample/average` that of probes
+which are scored on the clips that they were fitted to.
 """
 
 from collections.abc import Iterator
@@ -47,7 +49,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
     raise ValueError(
         f'Protocol leakage: {len(static)} clips; expected at least {_FOLDS}, '
         'one for each fold. Raise config.eval.num_clips.')
-  metrics, cross = {}, []
+  metrics, cross = {}, []  # Of cross scores: held out, in sample, leakage.
   for factor in ctx.dataset.factors:
     y = labels[factor.key]
     if factor.num_classes is None:
@@ -58,13 +60,16 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
         continue
     for source in 's', 'd':
       name = f'{source}_to_{factor.kind[0]}/{factor.name}'
-      score = max(_scores(source, static, dynamic, y, factor))
-      metrics[name] = score
+      score, in_sample = np.max(
+          list(_scores(source, static, dynamic, y, factor)), axis=0)
+      metrics[name] = float(score)
       metrics[f'reference/chance/{name}'] = chance
       if source != factor.kind[0]:
-        cross.append((score - chance) / (1.0 - chance))
+        cross.append((score, in_sample, (score - chance) / (1.0 - chance)))
   if cross:
-    metrics['leakage'] = float(np.mean(cross))
+    for name, value in zip(
+        ('average', 'in_sample/average', 'leakage'), np.mean(cross, axis=0)):
+      metrics[name] = float(value)
   return metrics, {'clips': len(static), 'folds': _FOLDS}
 
 
@@ -75,8 +80,8 @@ def _codes(ctx) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
       params, data_batch.to_float(batch['x']), batch['mask']))
   parts = []
   for batch in loader.eval_batches(
-      source, batch_size=ctx.batch_size, num_frames=ctx.num_frames,
-      stride=ctx.stride, indices=np.arange(min(ctx.num_clips, len(source)))):
+      source, batch_size=ctx.batch_size, **ctx.cut,
+      indices=np.arange(min(ctx.num_clips, len(source)))):
     factors = encode(ctx.params, batch)
     keep = batch['example_mask']
     part = {f.key: batch[f.key][keep] for f in ctx.dataset.factors}
@@ -88,8 +93,10 @@ def _codes(ctx) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
   return joined.pop('static'), joined.pop('dynamic'), joined
 
 
-def _scores(source, static, dynamic, y, factor) -> Iterator[float]:
-  """Score of each probe that reads `factor` from the code `source`."""
+def _scores(
+    source, static, dynamic, y, factor
+) -> Iterator[tuple[float, float]]:
+  """Held-out and in-sample score of each probe that reads `factor`."""
   num_clips, num_frames, _ = dynamic.shape
   groups = None
   if factor.num_classes is None:
@@ -118,4 +125,5 @@ def _scores(source, static, dynamic, y, factor) -> Iterator[float]:
         warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
         scores = model_selection.cross_val_score(
             model, x, y, groups=groups, cv=folds)
-      yield float(np.clip(np.mean(scores), 0.0, 1.0))
+        in_sample = model.fit(x, y).score(x, y)
+      yield tuple(np.clip((np.mean(scores), in_sample), 0.0, 1.0))

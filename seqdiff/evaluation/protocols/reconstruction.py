@@ -74,7 +74,7 @@ def _clips(ctx, indices):
   """Batches, their clips as floats and their mask without padded examples."""
   for batch in loader.eval_batches(
       ctx.dataset.splits[ctx.split], batch_size=ctx.batch_size,
-      num_frames=ctx.num_frames, stride=ctx.stride, indices=indices):
+      indices=indices, **ctx.cut):
     x = data_batch.to_float(jnp.asarray(batch['x']))
     yield batch, x, batch['mask'] & batch['example_mask'][:, None]
 

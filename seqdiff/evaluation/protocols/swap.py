@@ -9,6 +9,7 @@ Reference rows say what the numbers mean; each is scored like a swap:
 
   real                 the clip a itself, against its own labels (the judge)
   self_reconstruction  a decoded from its own factors, against its own labels
+  first_stage          a through the first stage of a latent method only
   random_pair          a third real clip c, against a and b (chance by copying)
   copy_a, copy_b       the real clip a (b), against a and b
   constant             the mean frame of the clips, against a and b
@@ -39,7 +40,8 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   factors = ctx.dataset.factors
   pairs = pair_lib.load_or_draw(
       ctx.workdir / 'pairs.json', ctx.dataset, ctx.split,
-      num_pairs=ctx.num_pairs, seed=ctx.pair_seed)
+      num_pairs=ctx.num_pairs, seed=ctx.pair_seed,
+      both_orders=ctx.both_orders)
   swap = swap_sampler.make_swap(ctx.method, x_T=ctx.x_T)
   rebuild = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
   key = keys.named(jax.random.key(ctx.seed), 'swap')
@@ -51,6 +53,9 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
     yield 'swap', swap(ctx.params, a, b, key), a, b
     yield 'real', real['a'], a, a
     yield 'self_reconstruction', rebuild(ctx.params, a, key), a, a
+    if hasattr(ctx.method, 'through_first_stage'):
+      clips = ctx.method.through_first_stage(ctx.params, real['a'])
+      yield 'first_stage', clips, a, a
     yield 'random_pair', real['c'], a, b
     yield 'copy_a', real['a'], a, b
     yield 'copy_b', real['b'], a, b
@@ -89,7 +94,7 @@ def _batches(ctx, pairs) -> Iterator[tuple[types.Batch, ...]]:
   streams = [
       loader.eval_batches(
           ctx.dataset.splits[ctx.split], batch_size=ctx.batch_size,
-          num_frames=ctx.num_frames, stride=ctx.stride, indices=indices)
+          indices=indices, **ctx.cut)
       for indices in (pairs.a, pairs.b, third)]
   for number, (a, b, c) in enumerate(zip(*streams)):
     # Noise belongs to the pair: one clip may occur in several.

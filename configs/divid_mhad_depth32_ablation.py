@@ -1,0 +1,18 @@
+"""`divid_mhad_depth32` with one part changed: Table 2 of DiViD, on depth.
+
+  python -m seqdiff.main --config=configs/divid_mhad_depth32_ablation.py:lstm \\
+      --config.data.data_dir=<folder given to seqdiff.data.prepare>
+
+The rows are in configs/common/divid.py; `full` changes nothing. Not run to the
+end yet.
+"""
+
+import ml_collections
+
+from configs import divid_mhad_depth32
+from configs.common import divid
+
+
+def get_config(row: str = 'full') -> ml_collections.ConfigDict:
+  """The config of one row."""
+  return divid.ablate(divid_mhad_depth32.get_config(), row)

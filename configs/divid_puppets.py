@@ -1,0 +1,36 @@
+"""DiViD on the embedded `puppets`, in pixels, on two CPU cores.
+
+  python -m seqdiff.main --config=configs/divid_puppets.py
+"""
+
+import ml_collections
+
+from configs import quickstart
+from configs.common import divid
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The config."""
+  config, small = divid.get_config(), quickstart.get_config()
+  config.data, config.eval = small.data, small.eval
+  config.method.update(
+      static_dim=32, static_kl=3e-5, dynamic_dim=32, dynamic_kl=1e-5,
+      static_frames=1, recolour=True, centre=True, frames_per_step=2,
+      scale=0.25)
+  config.method.backbone = ml_collections.ConfigDict(dict(
+      kind='convnet', channels=16, features=128))
+  config.method.encoder.update(
+      layers=2, width=64, heads=8, hidden=128, dropout=0.0,
+      feature_norm=True)
+  config.method.denoiser.update(
+      channels=32, multipliers=(1, 2), num_blocks=1, attention_levels=(1,),
+      heads=4, groups=8, patch_size=2, coordinates=True)
+  config.method.diffusion.update(prediction='x0', norm='l2')
+  config.optim.update(
+      learning_rate=2e-3, warmup_steps=100, schedule='cosine',
+      weight_decay=1e-5, ema_decay=0.995)
+  config.train.num_steps = 5000
+  config.train.save_every = 1000
+  config.sampler.num_steps = 16
+  config.sampler.clip = 1.0
+  return config

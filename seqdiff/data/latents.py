@@ -1,0 +1,199 @@
+"""A data set as latents of a frozen first stage: encoded once, then read.
+
+A cache is a folder of one data set:
+
+  <split>-<number>.npy          latents of the frames of some clips,
+                                (N, h, w, c) float16
+  <split>-<number>.lengths.npy  frames of each of these clips
+  latents.json                  what they are of, numbers of clips, mean and
+                                standard deviation of the channels of the train
+                                split; written last
+
+Files are written whole or not at all, and those that are there are not written
+again: what was stopped goes on. Without `latents.json`, or with another one
+than expected, a cache is refused.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from seqdiff.core import types
+from seqdiff.data import batch
+
+MANIFEST = 'latents.json'
+CLIPS_PER_FILE = 64
+
+Encode = Callable[[types.Array], np.ndarray]  # Frames (N, ...) -> latents.
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+  """Mean and standard deviation of each channel, over the train split."""
+
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+
+def write(
+    dataset: batch.Dataset,
+    encode: Encode,
+    folder: str | os.PathLike[str],
+    *,
+    of: Mapping[str, Any],
+    progress: Callable[[Iterator[int], str], Iterator[int]] = (
+        lambda numbers, _: numbers),
+) -> Statistics:
+  """Encodes all clips of all splits into a cache, or finishes one.
+
+  Args:
+    dataset: the clips.
+    encode: the first stage.
+    folder: the cache.
+    of: what identifies data and first stage, as JSON can hold it.
+    progress: wraps the numbers of the files of a split, with its name.
+
+  Returns:
+    The statistics.
+
+  Raises:
+    ValueError: if the folder holds latents of something else.
+  """
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  _claim(folder, dict(of))
+  counts, sums = {}, []
+  for split, source in dataset.splits.items():
+    counts[split] = len(source)
+    for number in progress(range(_num_files(len(source))), split):
+      path = _file(folder, split, number)
+      if not path.exists():
+        _write_file(path, source, encode, number)
+      if split == 'train':
+        z = np.load(path).astype(np.float64).reshape(
+            -1, np.load(path, mmap_mode='r').shape[-1])
+        sums.append((len(z), z.sum(axis=0), np.square(z).sum(axis=0)))
+  count, total, square = (sum(part) for part in zip(*sums))
+  mean = total / count
+  statistics = Statistics(
+      tuple(mean), tuple(np.sqrt(np.maximum(square / count - mean**2, 0.0))))
+  _write_json(folder / MANIFEST, {
+      'of': dict(of), 'clips': counts, 'mean': statistics.mean,
+      'std': statistics.std})
+  return statistics
+
+
+def read(
+    dataset: batch.Dataset,
+    folder: str | os.PathLike[str],
+    *,
+    of: Mapping[str, Any],
+    frames: bool = False,
+) -> tuple[batch.Dataset, Statistics]:
+  """The same data set with latents in place of its clips, not normalised.
+
+  Args:
+    dataset: the clips, for their labels.
+    folder: the cache.
+    of: as in `write`.
+    frames: whether items also hold the clip, as `frames`.
+
+  Raises:
+    ValueError: if there is no such cache, or it is of something else.
+  """
+  path = pathlib.Path(folder) / MANIFEST
+  if not path.is_file():
+    raise ValueError(
+        f'{folder} holds no finished latents; expected those that `python -m '
+        'seqdiff.data.encode_latents` writes. Run it with the same --config '
+        '(it goes on where it was stopped).')
+  content = json.loads(path.read_text())
+  counts = {split: len(clips) for split, clips in dataset.splits.items()}
+  found, wanted = (content['of'], content['clips']), (dict(of), counts)
+  if found != wanted:
+    raise ValueError(
+        f'{folder} holds latents of {found}; expected {wanted}. Encode into '
+        'another folder (config.first_stage.cache), or set the config back.')
+  splits = {split: _Latents(source, pathlib.Path(folder), split, frames)
+            for split, source in dataset.splits.items()}
+  return (dataclasses.replace(dataset, splits=splits),
+          Statistics(tuple(content['mean']), tuple(content['std'])))
+
+
+class _Latents:
+  """Latents of one split, with the labels of its clips."""
+
+  def __init__(self, source, folder, split, frames):
+    self._source, self._frames = source, frames
+    self._files = [_file(folder, split, number)
+                   for number in range(_num_files(len(source)))]
+    self._values = [np.load(path, mmap_mode='r') for path in self._files]
+    self._ends = [np.cumsum(np.load(_lengths(path))) for path in self._files]
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    item = dict(self._source[index])
+    clip = item.pop('x')
+    file, place = divmod(index, CLIPS_PER_FILE)
+    ends = self._ends[file]
+    start = ends[place - 1] if place else 0
+    item['x'] = self._values[file][start:ends[place]].astype(np.float32)
+    if self._frames:
+      item['frames'] = clip
+    return item
+
+
+def _claim(folder, of):
+  """Makes the folder that of these latents, or raises ValueError."""
+  path = folder / 'of.json'
+  if not path.exists():
+    if any(folder.iterdir()):
+      raise ValueError(
+          f'{folder} is not empty and holds no latents; expected a new folder. '
+          'Name another one (config.first_stage.cache).')
+    _write_json(path, of)
+  found = json.loads(path.read_text())
+  if found != of:
+    raise ValueError(
+        f'{folder} holds latents of {found}; expected {of}. Encode into '
+        'another folder (config.first_stage.cache).')
+
+
+def _write_file(path, source, encode, number):
+  """Encodes CLIPS_PER_FILE clips; the values are written last."""
+  first = number * CLIPS_PER_FILE
+  clips = [np.asarray(source[i]['x'])
+           for i in range(first, min(first + CLIPS_PER_FILE, len(source)))]
+  values = encode(np.concatenate(clips))
+  for target, array in (
+      (_lengths(path), np.array([len(clip) for clip in clips])),
+      (path, np.asarray(values, np.float16))):
+    part = target.with_name(f'{target.name}.{os.getpid()}.tmp')
+    with part.open('wb') as file:
+      np.save(file, array)
+    os.replace(part, target)
+
+
+def _write_json(path, content):
+  part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+  part.write_text(json.dumps(content, indent=2, sort_keys=True) + '\n')
+  os.replace(part, path)
+
+
+def _num_files(num_clips: int) -> int:
+  return -(-num_clips // CLIPS_PER_FILE)
+
+
+def _file(folder, split, number) -> pathlib.Path:
+  return folder / f'{split}-{number:05d}.npy'
+
+
+def _lengths(path) -> pathlib.Path:
+  return path.with_suffix('.lengths.npy')

@@ -1,0 +1,131 @@
+"""Trains a list of configs in turn, each with several seeds, for one table.
+
+  python -m seqdiff.study --seeds=3 --workdir=runs/study --out=runs/results \\
+      configs/divid_mhad_depth32_ablation.py:{full,no_orth,lstm,adagn,linear} \\
+      -- --config.data.data_dir=data --config.eval.judge.workdir=judges
+
+Each run is one `python -m seqdiff.main` in `<workdir>/<config>-<seed>`, with
+the flags after `--`; one that is done is not done again, one that was stopped
+goes on. The results of all seeds of a config are merged into
+`<out>/<config>/<protocol>.json`, of which `seqdiff.figures.tables` makes the
+tables. Judges are shared if they have a folder of their own, as above.
+"""
+
+import argparse
+from collections.abc import Sequence
+from concurrent import futures
+import json
+import pathlib
+import subprocess
+import sys
+
+from seqdiff.evaluation import results
+from seqdiff.figures import seeds as seeds_lib
+
+
+def name_of(config: str) -> str:
+  """'configs/a.py:b' -> 'a-b', the folder of its results."""
+  path, _, argument = config.partition(':')
+  return '-'.join([pathlib.Path(path).stem] + ([argument] if argument else []))
+
+
+def check(configs: Sequence[str], num_seeds: int) -> None:
+  """Raises ValueError for what would be found out only after the first run."""
+  if num_seeds < 1:
+    raise ValueError(f'--seeds={num_seeds}; expected 1 or more.')
+  for config in configs:
+    if not pathlib.Path(config.partition(':')[0]).is_file():
+      raise ValueError(
+          f'{config} is no config file; expected one such as '
+          'configs/quickstart.py or configs/quickstart_ablation.py:none.')
+  names = [name_of(config) for config in configs]
+  if len(set(names)) < len(names):
+    raise ValueError(
+        f'Configs {names}; expected different names, each is one row.')
+
+
+def run_one(
+    config: str, seed: int, workdir: pathlib.Path, flags: Sequence[str]
+) -> pathlib.Path:
+  """Trains and evaluates one config with one seed, unless it is done.
+
+  Returns:
+    The run directory.
+
+  Raises:
+    ValueError: if the run fails; its last words are in the message.
+  """
+  home = workdir / f'{name_of(config)}-{seed}'
+  command = ['-m', 'seqdiff.main', f'--config={config}',
+             f'--config.seed={seed}', f'--workdir={home}', *flags]
+  done, log = home / 'done.json', workdir / f'{home.name}.log'
+  if done.exists() and json.loads(done.read_text()) == command:
+    return home
+  workdir.mkdir(parents=True, exist_ok=True)
+  print(f'{home}: see {log}', flush=True)
+  with log.open('w') as file:
+    code = subprocess.run(
+        [sys.executable, *command], stdout=file, stderr=subprocess.STDOUT,
+        check=False).returncode
+  if code or not list(home.glob('results/*.json')):
+    raise ValueError(
+        f'{config} with seed {seed} ended with exit code {code} and '
+        f'{"some" if code else "no"} results; expected 0 and results. The end '
+        f'of {log}: {log.read_text()[-500:]}')
+  done.write_text(json.dumps(command))
+  return home
+
+
+def merge(
+    homes: Sequence[pathlib.Path], out: pathlib.Path
+) -> list[pathlib.Path]:
+  """Writes the results of the seeds of one config as one per protocol.
+
+  Raises:
+    ValueError: if results of another config are there, or none to be merged.
+  """
+  written = []
+  for path in sorted((homes[0] / 'results').glob('*.json')):
+    found = [results.read(home / 'results' / path.name) for home in homes]
+    merged = found[0] if len(found) == 1 else seeds_lib.merge(found)
+    there = out / path.name
+    if there.exists() and (
+        results.read(there).config_hash != merged.config_hash):
+      raise ValueError(
+          f'{there} is of another config; expected none, or an older result of '
+          'this one. Choose another --out, or remove it.')
+    results.write_file(there, merged)
+    written.append(out / path.name)
+  return written
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs a study; returns the exit status."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  cut = argv.index('--') if '--' in argv else len(argv)
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+  parser.add_argument('configs', nargs='+')
+  parser.add_argument('--seeds', type=int, default=3, help='seeds 0, 1, ...')
+  parser.add_argument('--workdir', type=pathlib.Path, default='runs/study')
+  parser.add_argument('--out', type=pathlib.Path, default='runs/study/results')
+  parser.add_argument('--jobs', type=int, default=1, help='runs at one time')
+  args = parser.parse_args(argv[:cut])
+  try:
+    check(args.configs, args.seeds)
+    with futures.ThreadPoolExecutor(args.jobs) as pool:
+      for config in args.configs:
+        homes = list(pool.map(
+            lambda seed, config=config: run_one(
+                config, seed, args.workdir, argv[cut + 1:]),
+            range(args.seeds)))
+        for path in merge(homes, args.out / name_of(config)):
+          print(path, flush=True)
+  except (ValueError, OSError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

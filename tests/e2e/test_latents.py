@@ -1,0 +1,70 @@
+"""A latent method from the command line: first stage, latents, training."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+import seqdiff
+from seqdiff.data import encode_latents
+from seqdiff.evaluation import results
+
+DATA = tuple(f'--config.{change}' for change in (
+    'data.size=8', 'data.num_train=40', 'data.num_test=12',
+    'data.batch_size=8', 'data.eval_batch_size=8', 'train.num_steps=4',
+    'train.log_every=2', 'train.save_every=4', 'optim.warmup_steps=1',
+    'eval.num_clips=10', 'eval.num_shown=2', 'eval.judge.batch_size=8'))
+STAGE = ('--config=configs/autoencoder_puppets.py', *DATA) + tuple(
+    f'--config.method.net.{change}' for change in (
+        'channels=4', 'multipliers=(1,2)', 'groups=2'))
+LATENT = ('--config=configs/divid_puppets_latent.py', *DATA) + tuple(
+    f'--config.{change}' for change in (
+        'data.num_frames=4', 'method.static_dim=4', 'method.dynamic_dim=4',
+        'method.denoiser.channels=4', 'method.denoiser.multipliers=(1,)',
+        'method.denoiser.attention_levels=()', 'method.denoiser.groups=2',
+        'method.denoiser.heads=2', 'method.encoder.layers=1',
+        'method.encoder.width=4', 'method.encoder.heads=2',
+        'method.encoder.hidden=4', 'sampler.num_steps=3', 'eval.num_pairs=6',
+        'eval.judge.num_steps=3', 'eval.judge.channels=4',
+        'eval.judge.hidden=4'))
+
+
+@pytest.fixture
+def paths(tmp_path) -> tuple[str, str]:
+  return (f'--config.first_stage.workdir={tmp_path / "stage"}',
+          f'--config.first_stage.cache={tmp_path / "latents"}')
+
+
+def test_from_first_stage_to_swapped_clips(cli, tmp_path, paths):
+  workdir = tmp_path / 'run'
+  ended = cli(*LATENT, *paths, f'--workdir={workdir}')
+  assert ended.code == 2 and not workdir.exists()
+  assert 'holds no autoencoder; expected its run directory. Train one' in (
+      ended.err)
+  assert cli(*STAGE, f'--workdir={tmp_path / "stage"}').code == 0
+  ended = cli(*LATENT, *paths, f'--workdir={workdir}')
+  assert ended.code == 2 and not workdir.exists()
+  assert 'holds no finished latents; expected those that' in ended.err
+  ended = cli(*LATENT, *paths, program=encode_latents.main)
+  assert ended.code == 0, ended.err
+  ended = cli(*LATENT, *paths, f'--workdir={workdir}')
+  assert ended.code == 0, ended.err
+  swap = results.read(results.path_of(workdir, 'swap'))
+  assert 'reference/first_stage/joint_accuracy' in swap.metrics
+  _check_model(seqdiff.load(workdir))
+  (pathlib.Path(tmp_path) / 'latents' / 'latents.json').unlink()
+  assert cli(*LATENT, *paths, f'--workdir={workdir}').code == 2
+
+
+def _check_model(model):
+  """Clips in, clips out; latents of the training split have unit size."""
+  clips = np.stack([
+      model.dataset.splits['test'][i]['x'][:4] for i in range(3)])
+  swapped = model.swap(clips, clips[::-1])
+  assert swapped.shape == clips.shape and swapped.dtype == np.uint8
+  assert model.encode(clips).dynamic.shape == (3, 4, 4)
+  x = np.concatenate([
+      model.dataset.splits['train'][i]['x'] for i in range(40)])
+  z = model.method._to_latents(
+      model.params, x[None] / 127.5 - 1.0, np.ones((1, len(x)), bool))
+  np.testing.assert_allclose(np.std(z), 1.0, rtol=0.02)  # float16 on disk.

@@ -1,0 +1,1 @@
+"""Published pretrained networks, one folder each."""

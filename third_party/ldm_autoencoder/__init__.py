@@ -1,0 +1,1 @@
+"""Autoencoders of latent diffusion models, and their published weights."""

@@ -1,0 +1,1 @@
+"""SqueezeNet 1.0, whose features compare images."""
