@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import divid_puppets
 from configs import quickstart
+from configs.common import divid
 from configs.common import video
 from seqdiff import build
 from seqdiff.training import optim
@@ -16,7 +18,8 @@ from seqdiff.training import step as train_step
 
 torch = pytest.importorskip('torch')
 
-from tests.peers import torch_diffsda  # noqa: E402
+from tests.peers import torch_build  # noqa: E402
+from tests.peers import torch_conditional  # noqa: E402
 from tests.peers import torch_train  # noqa: E402
 from tests.peers import weights  # noqa: E402
 
@@ -28,7 +31,7 @@ def _count(*modules):
 def test_parameter_counts_are_those_of_the_release():
   # DiffSDA on MUG: sizes worked out by hand from the released layer shapes.
   with torch.device('meta'):
-    model = torch_diffsda.from_config(video.get_config(), image_size=64)
+    model = torch_build.from_config(video.get_config(), image_size=64)
   head = model.encoder.head
   assert _count(model.denoiser) == 13_657_219
   assert _count(model.encoder.frames) == 8_227_009
@@ -36,28 +39,76 @@ def test_parameter_counts_are_those_of_the_release():
   assert _count(head.static_head, head.dynamic_head) == 74_048
 
 
-@pytest.fixture(scope='module')
-def small():
-  """A shrunk quickstart on both sides: config, our parameters, the peer."""
-  config = quickstart.get_config()
-  config.method.encoder.update(channels=8, features=7)
-  config.method.denoiser.update(
-      channels=8, groups=4, multipliers=(1,), num_blocks=0)
-  config.method.update(
-      static_dim=4, dynamic_dim=3, hidden=5, frames_per_step=2)
+@pytest.mark.parametrize('changes, counts', [
+    ({}, (151_907_203, 4_458_752, 4_011_520)),
+    ({'denoiser.attention': 'self'}, (128_063_235, 4_458_752, 4_011_520)),
+    ({'encoder.aggregator': 'lstm', 'encoder.layers': 2,
+      'encoder.static_layers': 1}, (151_907_203, 3_409_152, 3_547_648)),
+])
+def test_parameter_counts_are_those_of_the_paper(changes, counts):
+  # DiViD on latents of 32 x 32 x 3: worked out by hand from the layer shapes.
+  config = divid.get_config()
+  config.method.update_from_flattened_dict(changes)
+  with torch.device('meta'):
+    model = torch_build.from_config(config, image_size=32)
+  encoder = model.encoder
+  static = _count(encoder.static_layers, encoder.static_head)
+  assert counts == (_count(model.denoiser), static, _count(encoder) - static)
+  x = jnp.zeros((1, 2, 32, 32, 3))
+  batch = {'x': x, 'mask': jnp.ones((1, 2), bool), 'index': jnp.arange(1)}
+  ours = jax.eval_shape(build.method(config).init, jax.random.key(0), batch)
+  assert sum(a.size for a in jax.tree.leaves(ours)) == _count(model)
+
+
+def _small(config):
+  """A shrunk config, our parameters, the peer."""
+  config.method.denoiser.update(channels=8, groups=4, num_blocks=0)
+  config.method.update(static_dim=4, dynamic_dim=3, frames_per_step=2)
+  if config.method.name == 'divid':
+    config.method.update(dynamic_dim=4)
+    config.method.backbone.update(channels=8, features=7)
+    config.method.encoder.update(width=8, heads=2, hidden=5)
+    config.method.denoiser.update(heads=2, multipliers=(1, 1))
+  else:
+    config.method.update(hidden=5)
+    config.method.encoder.update(channels=8, features=7)
+    config.method.denoiser.multipliers = (1,)
   config.data.size = 8
   batch = {'x': np.zeros((1, 4, 8, 8, 3), np.float32),
            'mask': np.ones((1, 4), bool)}
   params = weights.random(jax.eval_shape(
       build.method(config).init, jax.random.key(0), batch))
+  return config, params, torch_build.from_config(config)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
   threads = torch.get_num_threads()
   torch.set_num_threads(1)
-  yield config, params, torch_diffsda.from_config(config)
+  yield
   torch.set_num_threads(threads)
 
 
-def test_weights_are_all_copied_and_none_is_left_as_it_was(small):
-  _, params, model = small
+@pytest.fixture(scope='module')
+def small():
+  """A shrunk quickstart on both sides."""
+  return _small(quickstart.get_config())
+
+
+@pytest.fixture(scope='module')
+def small_divid():
+  """A shrunk DiViD on both sides."""
+  return _small(divid_puppets.get_config())
+
+
+@pytest.fixture(params=['small', 'small_divid'])
+def either(request):
+  """One of the two."""
+  return request.getfixturevalue(request.param)
+
+
+def test_weights_are_all_copied_and_none_is_left_as_it_was(either):
+  _, params, model = either
   state = weights.convert(model, params)
   assert set(state) == {name for name, _ in model.named_parameters()}
   total = lambda tree: sum(np.sum(np.abs(a)) for a in jax.tree.leaves(tree))
@@ -124,20 +175,20 @@ def test_updates_agree(small):
           atol=2e-6, msg=lambda text, name=name: f'{name}: {text}')
 
 
-def test_training_with_its_own_noise_lowers_the_loss(small):
-  config, _, _ = small
+def test_training_with_its_own_noise_lowers_the_loss(either):
+  config, _, _ = either
   torch.manual_seed(0)
-  model = torch_diffsda.from_config(config)
+  model = torch_build.from_config(config)
   trainer = torch_train.Trainer(model, config)
-  x = torch_diffsda.to_clips(np.random.default_rng(0).integers(
+  x = torch_conditional.to_clips(np.random.default_rng(0).integers(
       0, 2, (4, 1, 2, 2, 3), np.uint8).repeat(4, 1).repeat(4, 2).repeat(4, 3)
                              * np.uint8(255))
   losses = [float(trainer.step(x)['denoising']) for _ in range(150)]
   assert np.mean(losses[-30:]) < 0.5 * np.mean(losses[:10])
 
 
-def test_swap_decodes_the_static_code_of_a_with_the_motion_of_b(small):
-  _, params, model = small
+def test_swap_decodes_the_static_code_of_a_with_the_motion_of_b(either):
+  _, params, model = either
   weights.load(model, params)
   model.eval()
   torch.manual_seed(0)
@@ -166,14 +217,14 @@ def test_double_precision_and_memory_format_leave_the_loss(small):
   config, params, model = small
   weights.load(model, params)
   model.eval()
-  twin = torch_diffsda.from_config(config, channels_last=True)
+  twin = torch_build.from_config(config, channels_last=True)
   weights.load(twin, params)
   torch.manual_seed(0)
   x = torch.randn(2, 4, 3, 8, 8)
-  noise = dict(sigma=torch.rand(2, 4) + 0.1, eps=torch.randn_like(x))
-  loss, _ = model(x, noise=torch_diffsda.Noise(**noise))
+  noise = dict(level=torch.rand(2, 4) + 0.1, eps=torch.randn_like(x))
+  loss, _ = model(x, noise=torch_conditional.Noise(**noise))
   twin.eval().double()
-  same, _ = twin(x.double(), noise=torch_diffsda.Noise(
+  same, _ = twin(x.double(), noise=torch_conditional.Noise(
       **{k: v.double() for k, v in noise.items()}))
   assert same.dtype == torch.float64
   assert twin.denoiser.unet.head.weight.is_contiguous(

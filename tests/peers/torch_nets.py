@@ -1,195 +1,16 @@
-"""The networks of DiffSDA in PyTorch, written from the paper.
+"""Encoders and denoisers of the peer in PyTorch, written from the papers.
 
-Source: arXiv:2510.05717, App. A, and what its released code does: layer order,
-group norm with epsilon 1e-5, Xavier-uniform weights, U-Nets that end at almost
-zero. Images are (N, C, H, W), clips (B, T, C, H, W), embeddings (N, E). Nothing
-here knows of JAX; `weights` maps the parameters.
+Sources: DiffSDA, arXiv:2510.05717, App. A, and its released code; DiViD,
+arXiv:2507.13934, Secs. 3.2 and 4.1. Clips are (B, T, C, H, W). Nothing here
+knows of JAX; `weights` maps the parameters.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import rnn as rnn_utils
-from torch.utils import checkpoint
 
-
-class Attention(nn.Module):
-  """Residual single-head self-attention over the pixels of an image."""
-
-  def __init__(self, channels: int, groups: int):
-    super().__init__()
-    self.norm = nn.GroupNorm(groups, channels)
-    self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-    self.out = nn.Conv2d(channels, channels, 1)
-
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
-    # (N, 3 C, H, W) -> three of (N, 1 head, H W, C).
-    qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).unsqueeze(1)
-    y = F.scaled_dot_product_attention(*qkv.chunk(3, dim=-1))
-    return x + self.out(y.squeeze(1).transpose(1, 2).reshape(x.shape))
-
-
-class ResBlock(nn.Module):
-  """Two convolutions; or three, the second norm adaptive (AdaGN).
-
-  Args:
-    embedding: None, or size of the two embeddings that modulate the second
-      norm, that of the noise level first.
-    as_published: the last embedding scales only and no scale has the 1 added,
-      as the paper writes AdaGN; otherwise as its code has it.
-  """
-
-  def __init__(
-      self,
-      in_channels: int,
-      out_channels: int,
-      *,
-      embedding: int | None,
-      attention: bool,
-      groups: int,
-      dropout: float,
-      as_published: bool,
-  ):
-    super().__init__()
-    self.as_published = as_published
-    self.norm_1 = nn.GroupNorm(groups, in_channels)
-    self.conv_1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    self.norm_2 = nn.GroupNorm(groups, out_channels)
-    self.conv_2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-    self.dropout = nn.Dropout(dropout)
-    if embedding is not None:
-      self.noise_affine = nn.Linear(embedding, 2 * out_channels)
-      self.codes_affine = nn.Linear(
-          embedding, out_channels * (1 if as_published else 2))
-      self.norm_3 = nn.GroupNorm(groups, out_channels)
-      self.conv_3 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-    self.shortcut = nn.Identity() if in_channels == out_channels else (
-        nn.Conv2d(in_channels, out_channels, 1))
-    self.attention = (
-        Attention(out_channels, groups) if attention else nn.Identity())
-
-  def forward(
-      self, x: torch.Tensor, embeddings: Sequence[torch.Tensor] = ()
-  ) -> torch.Tensor:
-    """(N, C, H, W) and activated embeddings (N, E), if any."""
-    h = self.norm_2(self.conv_1(F.silu(self.norm_1(x))))
-    if embeddings:
-      scale, shift = (a[..., None, None] for a in self._modulation(*embeddings))
-      h = torch.addcmul(shift, h, scale)
-    h = self.conv_2(self.dropout(F.silu(h)))
-    if embeddings:
-      h = self.conv_3(self.dropout(F.silu(self.norm_3(h))))
-    return self.attention(self.shortcut(x) + h)
-
-  def _modulation(self, noise, codes):
-    """Both affine maps of AdaGN as one: scale and shift, (N, C) each."""
-    t_scale, t_shift = self.noise_affine(noise).chunk(2, dim=-1)
-    if self.as_published:
-      z_scale = self.codes_affine(codes)
-      return z_scale * t_scale, z_scale * t_shift
-    z_scale, z_shift = self.codes_affine(codes).chunk(2, dim=-1)
-    return (1 + t_scale) * (1 + z_scale), (1 + z_scale) * t_shift + z_shift
-
-
-class Up(nn.Module):
-  """Nearest-neighbour upsampling and a convolution."""
-
-  def __init__(self, channels: int):
-    super().__init__()
-    self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
-    return self.conv(F.interpolate(x, scale_factor=2.0, mode='nearest'))
-
-
-class UNet(nn.Module):
-  """The U-Net of both sides of DiffSDA (spec: 12 skips at 4 levels of 2).
-
-  `down` holds what pushes a skip, `up` what takes one, and between them the
-  changes of resolution. Coordinates are (row, column) in [-1, 1].
-  """
-
-  def __init__(
-      self,
-      in_channels: int,
-      out_channels: int,
-      *,
-      channels: int,
-      multipliers: Sequence[int],
-      num_blocks: int,
-      attention_levels: Sequence[int],
-      groups: int,
-      dropout: float,
-      patch_size: int = 1,
-      coordinates: bool = False,
-      embedding: int | None = None,
-      as_published: bool = False,
-      remat: bool = False,
-  ):
-    super().__init__()
-    self.patch_size, self.coordinates = patch_size, coordinates
-    self.remat = remat
-
-    def block(in_channels, out_channels, attention):
-      return ResBlock(
-          in_channels, out_channels, embedding=embedding, attention=attention,
-          groups=groups, dropout=dropout, as_published=as_published)
-
-    self.head = nn.Conv2d(
-        in_channels * patch_size**2 + 2 * coordinates, channels, 3, padding=1)
-    widths = [channels * m for m in multipliers]
-    width, skips = channels, [channels]
-    self.down, self.up = nn.ModuleList(), nn.ModuleList()
-    for level, features in enumerate(widths):
-      for _ in range(num_blocks):
-        self.down.append(block(width, features, level in attention_levels))
-        width = features
-        skips.append(width)
-      if level < len(widths) - 1:
-        self.down.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
-        skips.append(width)
-    self.middle = nn.ModuleList(
-        [block(width, width, True), block(width, width, False)])
-    for level, features in reversed(list(enumerate(widths))):
-      for _ in range(num_blocks + 1):
-        self.up.append(
-            block(width + skips.pop(), features, level in attention_levels))
-        width = features
-      if level > 0:
-        self.up.append(Up(width))
-    self.tail_norm = nn.GroupNorm(groups, width)
-    self.tail = nn.Conv2d(width, out_channels * patch_size**2, 3, padding=1)
-
-  def forward(
-      self, x: torch.Tensor, embeddings: Sequence[torch.Tensor] = ()
-  ) -> torch.Tensor:
-    """(N, C, H, W) -> (N, out_channels, H, W)."""
-    x = F.pixel_unshuffle(x, self.patch_size) if self.patch_size > 1 else x
-    if self.coordinates:
-      x = torch.cat([x, _coordinates(x)], dim=1)
-    embeddings = [F.silu(e) for e in embeddings]
-    h = self.head(x)
-    skips = [h]
-    for layer in self.down:
-      h = self._run(layer, h, embeddings)
-      skips.append(h)
-    for layer in self.middle:
-      h = self._run(layer, h, embeddings)
-    for layer in self.up:
-      if not isinstance(layer, Up):
-        h = torch.cat([h, skips.pop()], dim=1)
-      h = self._run(layer, h, embeddings)
-    y = self.tail(F.silu(self.tail_norm(h)))
-    return F.pixel_shuffle(y, self.patch_size) if self.patch_size > 1 else y
-
-  def _run(self, layer, h, embeddings):
-    if not isinstance(layer, ResBlock):
-      return layer(h)
-    if self.remat and self.training:
-      return checkpoint.checkpoint(layer, h, embeddings, use_reentrant=False)
-    return layer(h, embeddings)
+from tests.peers import torch_unet
 
 
 class ConvNet(nn.Module):
@@ -260,17 +81,9 @@ class SequenceHead(nn.Module):
     return self.static_head(static), self.dynamic_head(dynamic)
 
   def _lstm(self, x, mask):
-    total = x.shape[1]
-    if mask is not None:
-      x = rnn_utils.pack_padded_sequence(
-          x, _lengths(mask), batch_first=True, enforce_sorted=False)
-    outputs, (last, _) = self.lstm(x)
+    outputs, (last, _) = self.lstm(_pack(x, mask))
     states, _ = self.dynamic_rnn(outputs)
-    if mask is not None:
-      outputs, states = (
-          rnn_utils.pad_packed_sequence(
-              a, batch_first=True, total_length=total)[0]
-          for a in (outputs, states))
+    outputs, states = (_unpack(a, mask) for a in (outputs, states))
     # (directions, B, h) -> (B, directions h), the forward state first.
     return last.transpose(0, 1).flatten(1), outputs, states
 
@@ -291,15 +104,95 @@ class Encoder(nn.Module):
                dtype: torch.dtype = torch.float32):
     super().__init__()
     self.frames, self.head, self.dtype = frames, head, dtype
+    self.frame_by_frame = head.aggregator == 'pool'
 
   def forward(
       self, x: torch.Tensor, mask: torch.Tensor | None = None
   ) -> tuple[torch.Tensor, torch.Tensor]:
     """Clips (B, T, C, H, W) -> as `SequenceHead`."""
-    with low_precision(x.device, self.dtype):
-      features = self.frames(x.flatten(0, 1))
-    features = features.to(x.dtype).flatten(1).unflatten(0, x.shape[:2])
-    return self.head(features, mask)
+    return self.head(_features(self.frames, x, self.dtype), mask)
+
+
+class ResidualEncoder(nn.Module):
+  """DiViD: s from the first frame, d_i from what frame i differs from it by.
+
+  Args:
+    frames: a net for each frame.
+    features: size of what it gives, flattened.
+    aggregator: 'transformer' (norm last, ReLU), or 'lstm' (bidirectional).
+    layers: of the aggregator.
+    width: of the projected residuals.
+    heads: of the transformer.
+    hidden: of its perceptrons and of the static perceptron.
+    static_layers: hidden layers of the latter.
+    dropout: of the transformer.
+    residual: False: features are not subtracted.
+    feature_norm: features are normalised first.
+  """
+
+  frame_by_frame = False
+
+  def __init__(
+      self,
+      frames: nn.Module,
+      features: int,
+      *,
+      static_dim: int,
+      dynamic_dim: int,
+      aggregator: str,
+      layers: int,
+      width: int,
+      heads: int,
+      hidden: int,
+      static_layers: int,
+      dropout: float,
+      residual: bool,
+      feature_norm: bool,
+      dtype: torch.dtype = torch.float32,
+  ):
+    super().__init__()
+    self.frames, self.dtype, self.residual = frames, dtype, residual
+    self.aggregator = aggregator
+    self.norm = (
+        nn.LayerNorm(features, eps=1e-6) if feature_norm else nn.Identity())
+    sizes = [features] + static_layers * [hidden]
+    self.static_layers = nn.ModuleList(
+        [nn.Linear(*pair) for pair in zip(sizes, sizes[1:])])
+    self.static_head = nn.Linear(sizes[-1], static_dim)
+    self.project = nn.Linear(features, width)
+    if aggregator == 'transformer':
+      self.dropout = nn.Dropout(dropout)
+      self.layers = nn.ModuleList([
+          nn.TransformerEncoderLayer(
+              width, heads, hidden, dropout, batch_first=True)
+          for _ in range(layers)])
+    elif aggregator == 'lstm':
+      self.lstm = nn.LSTM(
+          width, width, layers, batch_first=True, bidirectional=True)
+      width = 2 * width
+    else:
+      raise ValueError(f'aggregator {aggregator!r}: transformer or lstm?')
+    self.dynamic_head = nn.Linear(width, dynamic_dim)
+
+  def forward(
+      self, x: torch.Tensor, mask: torch.Tensor | None = None
+  ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clips (B, T, C, H, W), mask (B, T) -> (B, Ds), (B, T, Dd)."""
+    features = self.norm(_features(self.frames, x, self.dtype))
+    static = features[:, 0]
+    for layer in self.static_layers:
+      static = F.relu(layer(static))
+    if self.residual:
+      features = features - features[:, :1]
+    h = self.project(features)
+    if self.aggregator == 'transformer':
+      places = torch.arange(h.shape[1], device=h.device)
+      h = self.dropout(h + sinusoids(places, h.shape[2]).to(h.dtype))
+      for layer in self.layers:
+        h = layer(h, src_key_padding_mask=None if mask is None else ~mask)
+    else:
+      h = _unpack(self.lstm(_pack(h, mask))[0], mask)
+    return self.static_head(static), self.dynamic_head(h)
 
 
 class NoiseEmbedding(nn.Module):
@@ -317,10 +210,24 @@ class NoiseEmbedding(nn.Module):
     return F.silu(self.linear_2(F.silu(self.linear_1(h))))
 
 
-class Denoiser(nn.Module):
-  """F(x, c_noise, [d, s]): the U-Net modulated by noise level and codes."""
+class TimeEmbedding(nn.Module):
+  """Sinusoids of a step and two layers."""
 
-  def __init__(self, unet: UNet, channels: int, codes: int,
+  def __init__(self, channels: int):
+    super().__init__()
+    self.channels = channels
+    self.linear_1 = nn.Linear(channels, 4 * channels)
+    self.linear_2 = nn.Linear(4 * channels, 4 * channels)
+
+  def forward(self, t: torch.Tensor) -> torch.Tensor:
+    h = sinusoids(t, self.channels).to(self.linear_1.weight.dtype)
+    return self.linear_2(F.silu(self.linear_1(h)))
+
+
+class Denoiser(nn.Module):
+  """DiffSDA's F(x, c_noise, [d, s]): a U-Net with AdaGN."""
+
+  def __init__(self, unet: torch_unet.UNet, channels: int, codes: int,
                dtype: torch.dtype = torch.float32):
     super().__init__()
     self.unet, self.dtype = unet, dtype
@@ -328,13 +235,59 @@ class Denoiser(nn.Module):
     self.codes_embedding = nn.Linear(codes, 4 * channels)
 
   def forward(
-      self, x: torch.Tensor, c_noise: torch.Tensor, codes: torch.Tensor
+      self,
+      x: torch.Tensor,
+      c_noise: torch.Tensor,
+      static: torch.Tensor,
+      dynamic: torch.Tensor,
   ) -> torch.Tensor:
-    """(B, T, C, H, W), (B, T), (B, T, Dd + Ds) -> (B, T, C, H, W)."""
+    """(B, T, C, H, W), (B, T), codes -> (B, T, C, H, W)."""
+    codes = torch.cat([dynamic, _per_frame(static, dynamic)], dim=-1)
     embeddings = (self.noise_embedding(c_noise.flatten()),
                   self.codes_embedding(codes.flatten(0, 1)))
     with low_precision(x.device, self.dtype):
       y = self.unet(x.flatten(0, 1), embeddings)
+    return y.to(x.dtype).unflatten(0, x.shape[:2])
+
+
+class TokenDenoiser(nn.Module):
+  """DiViD's U-Net: frame i attends to the two tokens s and d_i.
+
+  Args:
+    unet: the U-Net, with a context; or without one, and with [s, d_i] as its
+      second embedding.
+    token_dims: None, or (Ds, Dd, D) to bring both codes to size D first.
+  """
+
+  def __init__(self, unet: torch_unet.UNet, channels: int, *,
+               cross: bool, token_dims: tuple[int, int, int] | None,
+               dtype: torch.dtype = torch.float32):
+    super().__init__()
+    self.unet, self.cross, self.dtype = unet, cross, dtype
+    self.time_embedding = TimeEmbedding(channels)
+    self.static_token = self.dynamic_token = nn.Identity()
+    if token_dims is not None:
+      static_dim, dynamic_dim, size = token_dims
+      self.static_token = nn.Linear(static_dim, size)
+      self.dynamic_token = nn.Linear(dynamic_dim, size)
+
+  def forward(
+      self,
+      x: torch.Tensor,
+      t: torch.Tensor,
+      static: torch.Tensor,
+      dynamic: torch.Tensor,
+  ) -> torch.Tensor:
+    """(B, T, C, H, W), (B, T), codes -> (B, T, C, H, W)."""
+    static = _per_frame(self.static_token(static), dynamic)
+    tokens = [a.flatten(0, 1) for a in (static, self.dynamic_token(dynamic))]
+    embeddings, context = [self.time_embedding(t.flatten())], None
+    if self.cross:
+      context = torch.stack(tokens, dim=1)
+    else:
+      embeddings.append(torch.cat(tokens, dim=-1))
+    with low_precision(x.device, self.dtype):
+      y = self.unet(x.flatten(0, 1), embeddings, context)
     return y.to(x.dtype).unflatten(0, x.shape[:2])
 
 
@@ -344,30 +297,77 @@ def low_precision(device: torch.device, dtype: torch.dtype) -> torch.autocast:
       device.type, dtype=torch.bfloat16, enabled=dtype != torch.float32)
 
 
+def sinusoids(t: torch.Tensor, size: int) -> torch.Tensor:
+  """cos and then sin at size / 2 frequencies from 1 down: (..., size)."""
+  half = torch.arange(size // 2, device=t.device, dtype=torch.float32)
+  phase = t[..., None] * 1e4 ** (-half / len(half))
+  return torch.cat([phase.cos(), phase.sin()], dim=-1)
+
+
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
-  """Xavier-uniform, zero biases, U-Nets that end at almost zero."""
+  """Xavier-uniform, zero biases, U-Nets that end at (almost) zero."""
   for module in model.modules():
     if isinstance(module, (nn.Conv2d, nn.Linear)):
       nn.init.xavier_uniform_(module.weight)
-      nn.init.zeros_(module.bias)
+      if module.bias is not None:
+        nn.init.zeros_(module.bias)
   for module in model.modules():
-    if isinstance(module, Attention):
+    if isinstance(module, torch_unet.Attention):
       for weight in module.qkv.weight.chunk(3):
         nn.init.xavier_uniform_(weight)
-    elif isinstance(module, UNet):
+    elif isinstance(module, torch_unet.UNet):
       nn.init.xavier_uniform_(module.tail.weight, gain=1e-5)
     elif isinstance(module, SequenceHead) and module.aggregator == 'lstm':
       nn.init.xavier_uniform_(module.lstm.weight_ih_l0)
       nn.init.xavier_uniform_(module.lstm.weight_hh_l0)
       nn.init.zeros_(module.lstm.bias_ih_l0)
+  for unet in model.modules():
+    if isinstance(unet, torch_unet.UNet) and unet.zero_init:
+      for layer in _last_layers(unet):
+        nn.init.zeros_(layer.weight)
 
 
-def _coordinates(x):
-  """(row, column) of each pixel, (N, 2, H, W)."""
-  axes = [torch.linspace(-1.0, 1.0, n, device=x.device) for n in x.shape[2:]]
-  grid = torch.stack(torch.meshgrid(*axes, indexing='ij'))
-  return grid.to(x.dtype).expand(len(x), -1, -1, -1)
+def _last_layers(unet):
+  """What is zero in a U-Net that starts as the identity."""
+  yield unet.tail
+  for module in unet.modules():
+    if isinstance(module, torch_unet.ResBlock):
+      yield module.conv_2 if module.conv_3 is None else module.conv_3
+    elif isinstance(module, torch_unet.Attention):
+      yield module.out
+    elif isinstance(module, torch_unet.SpatialTransformer):
+      yield module.project_out
+
+
+def _features(net, x, dtype):
+  """(B, T, C, H, W) -> (B, T, D), by a net for each frame."""
+  with low_precision(x.device, dtype):
+    features = net(x.flatten(0, 1))
+  return features.to(x.dtype).flatten(1).unflatten(0, x.shape[:2])
+
+
+def _per_frame(static, dynamic):
+  """A static code for each frame, (B, T, Ds)."""
+  if static.ndim == 3:
+    return static
+  return static[:, None].expand(-1, dynamic.shape[1], -1)
+
+
+def _pack(x, mask):
+  """(B, T, D), mask (B, T) or None -> what a recurrence reads."""
+  if mask is None:
+    return x
+  return rnn_utils.pack_padded_sequence(
+      x, _lengths(mask), batch_first=True, enforce_sorted=False)
+
+
+def _unpack(x, mask):
+  """The outputs of a recurrence on what `_pack` gave -> (B, T, D)."""
+  if mask is None:
+    return x
+  return rnn_utils.pad_packed_sequence(
+      x, batch_first=True, total_length=mask.shape[1])[0]
 
 
 def _lengths(mask):

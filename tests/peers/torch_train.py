@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.optim import swa_utils
 
-from tests.peers import torch_diffsda
+from tests.peers import torch_conditional
 
 
 class Trainer:
@@ -18,7 +18,7 @@ class Trainer:
     ema: the model with averaged weights, or None.
   """
 
-  def __init__(self, model: torch_diffsda.DiffSDA, config: Any):
+  def __init__(self, model: torch_conditional.Conditional, config: Any):
     o = config.optim
     self.model = model.train()
     self._parameters = list(model.parameters())
@@ -40,7 +40,7 @@ class Trainer:
       self,
       x: torch.Tensor,
       mask: torch.Tensor | None = None,
-      noise: torch_diffsda.Noise | None = None,
+      noise: torch_conditional.Noise | None = None,
   ) -> dict[str, torch.Tensor]:
     """One update on clips (B, T, C, H, W); metrics stay on the device."""
     loss, parts = self.model(x, mask, noise=noise, step=self._step)
@@ -63,7 +63,7 @@ class Trainer:
     return norm
 
 
-def compile_model(model: torch_diffsda.DiffSDA, **kwargs: Any) -> None:
+def compile_model(model: torch_conditional.Conditional, **kwargs: Any) -> None:
   """Compiles the loss, and the nets as samplers call them, in place."""
   model.compile(**kwargs)
   model.encoder.compile(**kwargs)

@@ -7,7 +7,8 @@ array on either side is used exactly once. The layouts that differ:
   linear       (in, out) -> (out, in)
   patches      channels (row, column, c) -> (c, row, column)
   flattening   (h, w, c) -> (c, h, w)
-  attention    q, k and v -> one 1x1 convolution
+  attention    q, k and v -> one 1x1 convolution, or one linear layer; heads
+               are an axis of ours
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,21 +17,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.peers import torch_diffsda
+from tests.peers import torch_conditional
 from tests.peers import torch_nets
+from tests.peers import torch_unet
 
 # A torch name, the names on our side, and how these make the torch array.
 Rule = tuple[str, tuple[str, ...], Callable[..., np.ndarray]]
 
 
-def load(model: torch_diffsda.DiffSDA, params: Mapping[str, Any]) -> None:
+def load(
+    model: torch_conditional.Conditional, params: Mapping[str, Any]
+) -> None:
   """Copies parameters, and the constant noise frequencies, into the model."""
   state = convert(model, params)
   name = 'denoiser.noise_embedding.frequencies'
-  count = len(model.get_buffer(name))
-  # Ours are drawn from this seed and are no parameters.
-  state[name] = torch.as_tensor(
-      16.0 * np.random.RandomState(0).randn(count), dtype=torch.float32)
+  if name in model.state_dict():
+    # Ours are drawn from this seed and are no parameters.
+    state[name] = torch.as_tensor(
+        16.0 * np.random.RandomState(0).randn(len(model.get_buffer(name))),
+        dtype=torch.float32)
   model.load_state_dict(state)
 
 
@@ -52,7 +57,7 @@ def random(shapes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert(
-    model: torch_diffsda.DiffSDA, tree: Mapping[str, Any]
+    model: torch_conditional.Conditional, tree: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
   """A tree shaped as our parameters -> tensors by the model's names.
 
@@ -76,17 +81,26 @@ def convert(
 
 
 def _rules(model) -> Iterator[Rule]:
-  frames = model.encoder.frames
-  if isinstance(frames, torch_nets.UNet):
-    yield from _unet('encoder.frames', 'encoder/backbone', frames)
+  encoder, denoiser = model.encoder, model.denoiser
+  if isinstance(encoder.frames, torch_unet.UNet):
+    yield from _unet('encoder.frames', 'encoder/backbone', encoder.frames)
+  elif isinstance(encoder.frames, torch_nets.ConvNet):
+    yield from _convnet('encoder.frames', 'encoder/backbone', encoder.frames)
+  yield from _unet('denoiser.unet', 'denoiser/backbone', denoiser.unet)
+  if isinstance(encoder, torch_nets.ResidualEncoder):
+    channels = denoiser.unet.tail.out_channels // denoiser.unet.patch_size**2
+    yield from _residual_encoder(encoder, channels)
+    embedding = 'time_embedding'
+    for name in 'static_token', 'dynamic_token':
+      if isinstance(denoiser.get_submodule(name), torch.nn.Linear):
+        yield from _linear(f'denoiser.{name}', f'denoiser/{name}')
   else:
-    yield from _convnet('encoder.frames', 'encoder/backbone', frames)
-  yield from _head('encoder.head', 'encoder/head', model.encoder.head)
-  yield from _unet('denoiser.unet', 'denoiser/backbone', model.denoiser.unet)
+    yield from _head('encoder.head', 'encoder/head', encoder.head)
+    embedding = 'noise_embedding'
+    yield from _linear('denoiser.codes_embedding', 'denoiser/factor_embedding')
   for name in 'linear_1', 'linear_2':
-    yield from _linear(f'denoiser.noise_embedding.{name}',
-                       f'denoiser/noise_embedding/{name}')
-  yield from _linear('denoiser.codes_embedding', 'denoiser/factor_embedding')
+    yield from _linear(f'denoiser.{embedding}.{name}',
+                       f'denoiser/{embedding}/{name}')
 
 
 def _unet(torch_name, our_name, unet) -> Iterator[Rule]:
@@ -94,63 +108,78 @@ def _unet(torch_name, our_name, unet) -> Iterator[Rule]:
   yield from _conv(f'{torch_name}.head', f'{our_name}/head',
                    lambda k: _unpatch(k, 2, p, 2 * unet.coordinates))
   level = block = 0
-  for i, layer in enumerate(unet.down):
-    there, here = f'{torch_name}.down.{i}', f'{our_name}/down_{level}'
-    if isinstance(layer, torch_nets.ResBlock):
-      yield from _block(there, f'{here}_block_{block}', layer)
-      block += 1
-    else:
-      yield from _conv(there, f'{here}_stride')
-      level, block = level + 1, 0
+  for side, layers in ('down', unet.down), ('up', unet.up):
+    for i, layer in enumerate(layers):
+      there, here = f'{torch_name}.{side}.{i}', f'{our_name}/{side}_{level}'
+      if not torch_unet.resizes(layer):
+        yield from _block(there, here, block, layer)
+        block += 1
+        continue
+      if isinstance(layer, torch_unet.ResBlock):
+        yield from _res_block(there, f'{here}_block', layer)
+      elif side == 'down':
+        yield from _conv(there, f'{here}_stride')
+      else:
+        yield from _conv(f'{there}.conv', f'{here}_conv')
+      level, block = level + (1 if side == 'down' else -1), 0
+    block = 0
   for i, layer in enumerate(unet.middle):
     yield from _block(
-        f'{torch_name}.middle.{i}', f'{our_name}/middle_block_{i}', layer)
-  block = 0
-  for i, layer in enumerate(unet.up):
-    there, here = f'{torch_name}.up.{i}', f'{our_name}/up_{level}'
-    if isinstance(layer, torch_nets.ResBlock):
-      yield from _block(there, f'{here}_block_{block}', layer)
-      block += 1
-    else:
-      yield from _conv(f'{there}.conv', f'{here}_conv')
-      level, block = level - 1, 0
+        f'{torch_name}.middle.{i}', f'{our_name}/middle', i, layer)
   yield from _norm(f'{torch_name}.tail_norm', f'{our_name}/tail_norm')
   yield from _conv(f'{torch_name}.tail', f'{our_name}/tail',
                    lambda k: _unpatch(k, -1, p))
 
 
-def _block(torch_name, our_name, block) -> Iterator[Rule]:
-  adaptive = hasattr(block, 'conv_3')
-  for i in (1, 2, 3) if adaptive else (1, 2):
+def _block(torch_name, level_name, number, block) -> Iterator[Rule]:
+  """A residual block and, beside it on our side, its attention."""
+  yield from _res_block(torch_name, f'{level_name}_block_{number}', block)
+  there, here = f'{torch_name}.attention', f'{level_name}_attention_{number}'
+  if isinstance(block.attention, torch_unet.SpatialTransformer):
+    yield from _spatial_transformer(there, here)
+  elif block.attention is not None:
+    yield from _norm(f'{there}.norm', f'{here}/norm')
+    names = tuple(f'{here}/attention/{name}' for name in 'qkv')
+    yield (f'{there}.qkv.weight', tuple(f'{n}/kernel' for n in names),
+           _pointwise)
+    yield (f'{there}.qkv.bias', tuple(f'{n}/bias' for n in names), _joined)
+    yield f'{there}.out.weight', (f'{here}/attention/out/kernel',), _pointwise
+    yield f'{there}.out.bias', (f'{here}/attention/out/bias',), _same
+
+
+def _res_block(torch_name, our_name, block) -> Iterator[Rule]:
+  for i in (1, 2) if block.conv_3 is None else (1, 2, 3):
     yield from _norm(f'{torch_name}.norm_{i}', f'{our_name}/norm_{i}')
     yield from _conv(f'{torch_name}.conv_{i}', f'{our_name}/conv_{i}')
-  if adaptive:
-    for there, here in ('noise', 1), ('codes', 2):
-      yield from _linear(
-          f'{torch_name}.{there}_affine', f'{our_name}/modulation_{here}')
+  for i in range(len(block.affines)):
+    yield from _linear(
+        f'{torch_name}.affines.{i}', f'{our_name}/modulation_{i + 1}')
   if not isinstance(block.shortcut, torch.nn.Identity):
     yield from _conv(f'{torch_name}.shortcut', f'{our_name}/shortcut')
-  if isinstance(block.attention, torch_nets.Attention):
-    there, here = f'{torch_name}.attention', f'{our_name}/attention'
-    names = tuple(f'{here}/{name}' for name in 'qkv')
-    pointwise = lambda *ws: np.concatenate(
-        [w.T for w in ws])[:, :, None, None]
-    yield from _norm(f'{there}.norm', f'{here}/norm')
-    yield (f'{there}.qkv.weight', tuple(f'{n}/kernel' for n in names),
-           pointwise)
-    yield (f'{there}.qkv.bias', tuple(f'{n}/bias' for n in names),
-           lambda *bs: np.concatenate(bs))
-    yield f'{there}.out.weight', (f'{here}/out/kernel',), pointwise
-    yield f'{there}.out.bias', (f'{here}/out/bias',), _same
+
+
+def _spatial_transformer(torch_name, our_name) -> Iterator[Rule]:
+  for name in 'norm', 'norm_1', 'norm_2', 'norm_3':
+    yield from _norm(f'{torch_name}.{name}', f'{our_name}/{name}')
+  for name in 'project_in', 'project_out':
+    yield (f'{torch_name}.{name}.weight', (f'{our_name}/{name}/kernel',),
+           _pointwise)
+    yield f'{torch_name}.{name}.bias', (f'{our_name}/{name}/bias',), _same
+  for name in 'self_attention', 'cross_attention':
+    for part in 'qkv':
+      yield (f'{torch_name}.{name}.{part}.weight',
+             (f'{our_name}/{name}/{part}/kernel',), np.transpose)
+    yield from _linear(f'{torch_name}.{name}.out', f'{our_name}/{name}/out')
+  yield from _linear(f'{torch_name}.widen', f'{our_name}/gate')
+  yield from _linear(f'{torch_name}.shrink', f'{our_name}/shrink')
 
 
 def _convnet(torch_name, our_name, net) -> Iterator[Rule]:
   for i in range(len(net.layers) // 3):  # Convolution, norm, activation.
     yield from _conv(f'{torch_name}.layers.{3 * i}', f'{our_name}/conv_{i}')
     yield from _norm(f'{torch_name}.layers.{3 * i + 1}', f'{our_name}/norm_{i}')
-  yield (f'{torch_name}.features.weight', (f'{our_name}/features/kernel',),
-         lambda w: _unflatten(w, net.out_channels))
-  yield (f'{torch_name}.features.bias', (f'{our_name}/features/bias',), _same)
+  yield from _linear(
+      f'{torch_name}.features', f'{our_name}/features', net.out_channels)
 
 
 def _head(torch_name, our_name, head) -> Iterator[Rule]:
@@ -160,7 +189,7 @@ def _head(torch_name, our_name, head) -> Iterator[Rule]:
     there, here = f'{torch_name}.lstm', f'{our_name}/lstm'
     if head.lstm.bidirectional:
       yield from _recurrence(there, f'{here}/forward')
-      yield from _recurrence(there, f'{here}/backward', '_reverse')
+      yield from _recurrence(there, f'{here}/backward', '_l0_reverse')
       yield from _recurrence(f'{torch_name}.dynamic_rnn', f'{our_name}/rnn')
     else:
       yield from _recurrence(there, here)
@@ -173,12 +202,54 @@ def _head(torch_name, our_name, head) -> Iterator[Rule]:
     yield from _linear(f'{torch_name}.{name}', f'{our_name}/{name}')
 
 
-def _recurrence(torch_name, our_name, suffix='') -> Iterator[Rule]:
+def _residual_encoder(encoder, channels) -> Iterator[Rule]:
+  """Without a net of its own it flattens images of so many channels."""
+  flat = isinstance(encoder.frames, torch.nn.Identity)
+  first = channels if flat else 1
+  if isinstance(encoder.norm, torch.nn.LayerNorm):
+    yield from _norm('encoder.norm', 'encoder/feature_norm', first)
+  layers = range(len(encoder.static_layers))
+  for i in layers:
+    yield from _linear(f'encoder.static_layers.{i}',
+                       f'encoder/static_layer_{i}', 1 if i else first)
+  yield from _linear('encoder.static_head', 'encoder/static_head',
+                     1 if layers else first)
+  yield from _linear('encoder.project', 'encoder/project', first)
+  yield from _linear('encoder.dynamic_head', 'encoder/dynamic_head')
+  if encoder.aggregator == 'lstm':
+    for i in range(encoder.lstm.num_layers):
+      for suffix, name in ('', 'forward'), ('_reverse', 'backward'):
+        yield from _recurrence(
+            'encoder.lstm', f'encoder/lstm_{i}/{name}', f'_l{i}{suffix}')
+  else:
+    for i in range(len(encoder.layers)):
+      yield from _transformer_layer(
+          f'encoder.layers.{i}', 'encoder/transformer', i)
+
+
+def _transformer_layer(torch_name, our_name, i) -> Iterator[Rule]:
+  attention = f'{our_name}/attention_{i}'
+  names = tuple(f'{attention}/{n}' for n in ('query', 'key', 'value'))
+  there = f'{torch_name}.self_attn'
+  yield (f'{there}.in_proj_weight', tuple(f'{n}/kernel' for n in names),
+         lambda *ws: _joined(*(w.reshape(len(w), -1).T for w in ws)))
+  yield (f'{there}.in_proj_bias', tuple(f'{n}/bias' for n in names),
+         lambda *bs: _joined(*(b.ravel() for b in bs)))
+  yield (f'{there}.out_proj.weight', (f'{attention}/out/kernel',),
+         lambda w: w.reshape(-1, w.shape[-1]).T)
+  yield f'{there}.out_proj.bias', (f'{attention}/out/bias',), _same
+  yield from _norm(f'{torch_name}.norm1', f'{our_name}/attention_norm_{i}')
+  yield from _linear(f'{torch_name}.linear1', f'{our_name}/widen_{i}')
+  yield from _linear(f'{torch_name}.linear2', f'{our_name}/shrink_{i}')
+  yield from _norm(f'{torch_name}.norm2', f'{our_name}/norm_{i}')
+
+
+def _recurrence(torch_name, our_name, suffix='_l0') -> Iterator[Rule]:
   # Both have the gates in the order i, f, g, o.
   for there, here in ('ih', 'input'), ('hh', 'state'):
-    yield (f'{torch_name}.weight_{there}_l0{suffix}',
+    yield (f'{torch_name}.weight_{there}{suffix}',
            (f'{our_name}/{here}_kernel',), np.transpose)
-    yield (f'{torch_name}.bias_{there}_l0{suffix}',
+    yield (f'{torch_name}.bias_{there}{suffix}',
            (f'{our_name}/{here}_bias',), _same)
 
 
@@ -191,18 +262,31 @@ def _conv(torch_name, our_name, channels=lambda a: a) -> Iterator[Rule]:
          channels if is_tail else _same)
 
 
-def _linear(torch_name, our_name) -> Iterator[Rule]:
-  yield f'{torch_name}.weight', (f'{our_name}/kernel',), np.transpose
+def _linear(torch_name, our_name, channels=1) -> Iterator[Rule]:
+  """`channels` of the images that were flattened, if any."""
+  yield (f'{torch_name}.weight', (f'{our_name}/kernel',),
+         lambda w: _unflatten(w, channels))
   yield f'{torch_name}.bias', (f'{our_name}/bias',), _same
 
 
-def _norm(torch_name, our_name) -> Iterator[Rule]:
-  yield f'{torch_name}.weight', (f'{our_name}/scale',), _same
-  yield f'{torch_name}.bias', (f'{our_name}/bias',), _same
+def _norm(torch_name, our_name, channels=1) -> Iterator[Rule]:
+  """`channels` as of `_linear`."""
+  flat = lambda a: _unflatten(a[:, None], channels)[0]
+  yield f'{torch_name}.weight', (f'{our_name}/scale',), flat
+  yield f'{torch_name}.bias', (f'{our_name}/bias',), flat
 
 
 def _same(a):
   return a
+
+
+def _joined(*arrays):
+  return np.concatenate(arrays)
+
+
+def _pointwise(*kernels):
+  """Linear layers -> one 1x1 convolution."""
+  return _joined(*(w.T for w in kernels))[:, :, None, None]
 
 
 def _unpatch(a, axis, p, extra=0):

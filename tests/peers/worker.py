@@ -15,7 +15,8 @@ import ml_collections
 import numpy as np
 import torch
 
-from tests.peers import torch_diffsda
+from tests.peers import torch_build
+from tests.peers import torch_conditional
 from tests.peers import torch_train
 
 
@@ -31,7 +32,7 @@ def main() -> None:
   d = config.data
   with torch.device(device):
     # Tensor cores want channels last; oneDNN on a CPU does not gain by it.
-    model = torch_diffsda.from_config(config, channels_last=device == 'cuda')
+    model = torch_build.from_config(config, channels_last=device == 'cuda')
     trainer = torch_train.Trainer(model, config)
   if variant == 'compile':
     torch_train.compile_model(model)
@@ -42,11 +43,12 @@ def main() -> None:
 
   def train_step():
     model.train()
-    return float(trainer.step(torch_diffsda.to_clips(train, device))['loss'])
+    clips = torch_conditional.to_clips(train, device)
+    return float(trainer.step(clips)['loss'])
 
   def swap_clips():
     model.eval()
-    clips = torch_diffsda.to_clips(swap, device)
+    clips = torch_conditional.to_clips(swap, device)
     return float(model.swap(clips, clips.flip(0)).mean())
 
   jobs = {'train_step': train_step, 'swap': swap_clips}

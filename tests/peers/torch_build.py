@@ -1,0 +1,97 @@
+"""The PyTorch peer of a config."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.peers import torch_conditional
+from tests.peers import torch_diffsda
+from tests.peers import torch_divid
+from tests.peers import torch_nets
+from tests.peers import torch_unet
+
+
+def from_config(
+    config: Any, *, image_size: int | None = None, channels_last: bool = False
+) -> torch_conditional.Conditional:
+  """The peer of `seqdiff.build.method(config)`, on the current device.
+
+  Args:
+    config: a config of DiffSDA or DiViD on video.
+    image_size: side of a frame; None = `config.data.size`.
+    channels_last: memory format of the convolutions.
+  """
+  options = config.method.to_dict()
+  make = {'diffsda': _diffsda, 'divid': _divid}.get(options.pop('name'))
+  if make is None:
+    raise ValueError(
+        f'method {config.method.name!r}, expected diffsda or divid.')
+  options.update(
+      dtype=getattr(torch, options['dtype']), sampler=config.sampler.to_dict())
+  model = make(options, config.data.size if image_size is None else image_size)
+  torch_nets.initialise(model)
+  if channels_last:
+    model = model.to(memory_format=torch.channels_last)
+  return model
+
+
+def _diffsda(options, size):
+  dtype, remat = options.pop('dtype'), options.pop('remat')
+  channels = options.pop('image_channels')
+  codes = options['static_dim'] + options['dynamic_dim']
+  head = {k: options.pop(k) for k in (
+      'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
+      'shared_static', 'feature_norm')}
+  frames, features = _frames(options.pop('encoder'), channels, size, remat)
+  net = options.pop('denoiser')
+  unet = torch_unet.UNet(
+      channels, channels, embeddings=2 * (4 * net['channels'],), remat=remat,
+      as_published=options.pop('as_published'), **net)
+  return torch_diffsda.DiffSDA(
+      torch_nets.Encoder(
+          frames,
+          torch_nets.SequenceHead(features, **_doubled(head, options)), dtype),
+      torch_nets.Denoiser(unet, net['channels'], codes, dtype), **options)
+
+
+def _divid(options, size):
+  dtype, remat = options.pop('dtype'), options.pop('remat')
+  channels, token = options.pop('image_channels'), options.pop('token_dim')
+  codes = {k: options.pop(k) for k in ('static_dim', 'dynamic_dim')}
+  static, dynamic = codes.values()
+  frames, features = _frames(options.pop('backbone'), channels, size, remat)
+  net = options.pop('denoiser')
+  cross = net['attention'] == 'cross'
+  embeddings = [4 * net['channels']]  # Of t.
+  if not cross:
+    embeddings.append(static + dynamic if token is None else 2 * token)
+  unet = torch_unet.UNet(
+      channels, channels, embeddings=embeddings, remat=remat,
+      context=static if token is None else token, **net)
+  return torch_divid.DiViD(
+      torch_nets.ResidualEncoder(
+          frames, features, dtype=dtype, **options.pop('encoder'),
+          **_doubled(codes, options)),
+      torch_nets.TokenDenoiser(
+          unet, net['channels'], cross=cross, dtype=dtype,
+          token_dims=None if token is None else (static, dynamic, token)),
+      **options)
+
+
+def _frames(net, channels, size, remat):
+  """What an encoder applies to each frame, and the size of its result."""
+  kind = net.pop('kind')
+  if kind == 'flat':
+    return nn.Identity(), channels * size**2
+  if kind == 'convnet':
+    return torch_nets.ConvNet(channels, size, **net), net['features']
+  if kind != 'unet':
+    raise ValueError(f'frames by {kind!r}, expected unet, convnet or flat.')
+  return torch_unet.UNet(channels, 1, remat=remat, **net), size**2
+
+
+def _doubled(sizes, options):
+  """Sizes of codes; Gaussian ones have a mean and a log variance."""
+  doubled = lambda name: options.get(name.replace('_dim', '_kl')) is not None
+  return {k: 2 * v if doubled(k) else v for k, v in sizes.items()}
