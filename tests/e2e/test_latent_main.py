@@ -35,6 +35,7 @@ def paths(tmp_path) -> tuple[str, str]:
           f'--config.first_stage.cache={tmp_path / "latents"}')
 
 
+@pytest.mark.slow
 def test_from_first_stage_to_swapped_clips(cli, tmp_path, paths):
   workdir = tmp_path / 'run'
   ended = cli(*LATENT, *paths, f'--workdir={workdir}')
