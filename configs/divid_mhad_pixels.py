@@ -10,29 +10,17 @@ come from an image encoder of the paper's layout that is trained with the rest.
 
 import ml_collections
 
-from configs.common import divid
+from configs import divid_mhad
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
-  config = divid.get_config()
-  config.data = ml_collections.ConfigDict(dict(
-      name='mhad',
-      data_dir=ml_collections.config_dict.placeholder(str),
-      modality='color',
-      size=64,  # Pixels.
-      num_frames=10,
-      stride=1,
-      take='stratified',  # Ours: one frame of each tenth of a clip.
-      first='sampled',
-      batch_size=12,
-      eval_batch_size=16,
-  ))
+  config = divid_mhad.get_config()
+  del config.first_stage
+  config.data.size = 64  # Pixels.
   config.method.backbone = ml_collections.ConfigDict(dict(
       kind='ldm', features=3, channels=128, multipliers=(1, 2, 4),
       num_blocks=2, attention_levels=(), groups=32))
   config.method.denoiser.attention_levels = (1, 2, 3)  # 32, 16 and 8 pixels.
-  config.method.dtype = 'bfloat16'
   config.sampler.clip = 1.0
-  config.eval.update(num_pairs=1024, both_orders=True)
   return config

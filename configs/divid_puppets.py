@@ -1,6 +1,14 @@
 """DiViD on the embedded `puppets`, in pixels, on two CPU cores.
 
   python -m seqdiff.main --config=configs/divid_puppets.py
+
+Not run to the end, and not yet good: in trials of up to 1,500 steps the dynamic
+codes stayed unused. Departures from the paper (whose values are in
+configs/common/divid.py): pixels in place of latents; smaller networks on
+patches of 2x2 pixels with coordinates; x0 in place of eps, in L2, under more
+noise; normalised features; codes with a little KL, the static one read from one
+random frame, the dynamic ones from what changes, in random colours; two decoded
+frames per clip and step.
 """
 
 import ml_collections
@@ -16,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.method.update(
       static_dim=32, static_kl=3e-5, dynamic_dim=32, dynamic_kl=1e-5,
       static_frames=1, recolour=True, centre=True, frames_per_step=2,
-      scale=0.25)
+      scale=0.25, token_dim=64)
   config.method.backbone = ml_collections.ConfigDict(dict(
       kind='convnet', channels=16, features=128))
   config.method.encoder.update(

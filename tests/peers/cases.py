@@ -110,7 +110,8 @@ def _divid_puppets():
   config.method.update(static_dim=6, dynamic_dim=6, orthogonality=0.02)
   config.method.backbone.update(channels=8, features=7)
   config.method.encoder.update(layers=1, width=8, heads=2, hidden=10)
-  config.method.denoiser.update(channels=8, groups=4, heads=2)
+  config.method.denoiser.update(
+      channels=8, groups=4, heads=2, multipliers=(1,), attention_levels=(0,))
   config.method.diffusion.update(prediction='v', norm='l1')
   return config, 8, 4
 

@@ -40,7 +40,7 @@ def _assert_agree(theirs, ours, name=''):
 
 
 def _factors(case):
-  """Random codes."""
+  """Random codes and unit noise x_T."""
   x, m = case.batch['x'], case.config.method
   rng = np.random.default_rng(2)
   draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
