@@ -7,18 +7,15 @@ Scores are not committed yet.
 
 import ml_collections
 
+from configs import quickstart
 from configs.common import autoencoder
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
   config = autoencoder.get_config()
-  config.data.name = 'puppets'
+  config.data = quickstart.get_config().data
   config.data.num_frames = 2
-  config.data.batch_size = 32
-  config.data.size = 16  # Pixels.
-  config.data.num_train = 4096  # Clips.
-  config.data.num_test = 512
 
   config.method.kl_weight = 1e-4
   config.method.net.update(

@@ -11,24 +11,16 @@ in place of colour, pixels in place of latents, smaller networks on patches of
 
 import ml_collections
 
-from configs.common import divid
+from configs import divid_mhad
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
-  config = divid.get_config()
-  config.data = ml_collections.ConfigDict(dict(
-      name='mhad',
-      data_dir=ml_collections.config_dict.placeholder(str),
-      modality='depth',
-      size=32,  # Pixels.
-      num_frames=10,
-      stride=1,
-      take='stratified',
-      first='sampled',
-      batch_size=16,
-      eval_batch_size=64,
-  ))
+  config = divid_mhad.get_config()
+  del config.first_stage
+  config.data.update(
+      modality='depth', size=32, batch_size=16, eval_batch_size=64)
+  config.method.dtype = 'float32'
   config.method.update(
       static_dim=64, dynamic_dim=64, image_channels=1, frames_per_step=3)
   config.method.backbone = ml_collections.ConfigDict(dict(
@@ -42,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
       learning_rate=1e-3, warmup_steps=200, schedule='cosine', ema_decay=0.995)
   config.train.update(num_steps=6000, save_every=1000)
   config.sampler.update(num_steps=16, clip=1.0)
-  config.eval.update(num_pairs=1024, both_orders=True, num_clips=213)
+  config.eval.num_clips = 213
   config.eval.judge.update(
       num_steps=3000, channels=32, hidden=128, num_judges=2)
   return config

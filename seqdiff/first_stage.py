@@ -10,7 +10,7 @@ A config of a latent method has a section `first_stage`:
   frames   whether the encoder of the method sees clips instead of latents
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import pathlib
 from typing import Any
 
@@ -25,7 +25,6 @@ from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import latents
 from seqdiff.evaluation import results
-from seqdiff.methods import latent
 from seqdiff.training import checkpoint
 
 SCALES = ('clip', 'channel')
@@ -70,33 +69,25 @@ def encode(
       dataset, in_batches, _cache(config), of=_identity(config, step), **kwargs)
 
 
-def training_data(
+def open_cache(
     config: ml_collections.ConfigDict, dataset: data_batch.Dataset
-) -> data_batch.Dataset:
-  """What a method is trained on: the data set, or its normalised latents."""
+) -> tuple[data_batch.Dataset, Callable[[types.Params], types.Params]]:
+  """What a method is trained on, and what lets it see clips afterwards.
+
+  Returns:
+    The data set, or its normalised latents; and a function of the parameters of
+    the method that adds to them what a `Latent` needs, if it is one.
+  """
   if 'first_stage' not in config:
-    return dataset
-  _, step = restore(config, dataset)
+    return dataset, lambda params: params
+  stage, step = restore(config, dataset)
   cached, statistics = latents.read(
       dataset, _cache(config), of=_identity(config, step),
       frames=config.first_stage.frames)
   mean, std = _normalisation(config, statistics)
-  return data_batch.mapped(cached, lambda z: (z - mean) / std)
-
-
-def bundle(
-    config: ml_collections.ConfigDict,
-    dataset: data_batch.Dataset,
-    params: types.Params,
-) -> types.Params:
-  """The parameters that see clips: those of the method, or a `Latent`'s."""
-  if 'first_stage' not in config:
-    return params
-  first, step = restore(config, dataset)
-  _, statistics = latents.read(
-      dataset, _cache(config), of=_identity(config, step))
-  mean, std = _normalisation(config, statistics)
-  return {'method': params, 'first_stage': first, 'mean': mean, 'std': std}
+  bundle = lambda params: {
+      'method': params, 'first_stage': stage, 'mean': mean, 'std': std}
+  return data_batch.mapped(cached, lambda z: (z - mean) / std), bundle
 
 
 def _normalisation(config, statistics) -> tuple[np.ndarray, np.ndarray]:
@@ -129,8 +120,3 @@ def _cache(config) -> pathlib.Path:
         'latents, which `python -m seqdiff.data.encode_latents` writes with '
         'the same --config.')
   return pathlib.Path(config.first_stage.cache)
-
-
-def is_latent(method: Any) -> bool:
-  """Whether a method works on latents."""
-  return isinstance(method, latent.Latent)

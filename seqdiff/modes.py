@@ -16,7 +16,6 @@ from seqdiff.evaluation import runner
 from seqdiff.figures import curves
 from seqdiff.figures import grids
 from seqdiff.figures import video
-from seqdiff.methods import autoencoder
 from seqdiff.sampling import swap as swap_sampler
 
 
@@ -26,7 +25,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   dataset, method = build.dataset(config), build.method(config)
   runner.check(config.eval.protocols, dataset)
   _check_protocols(config)
-  if not _is_autoencoder(config):
+  if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
   result = run.train(method, config, dataset, workdir)
   if result.interrupted:
@@ -37,7 +36,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
       workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
   model = run.restore(config, workdir, dataset=dataset)
   _draw_reconstruction(model)
-  if not _is_autoencoder(config):
+  if _has_factors(config):
     _draw_swap(model)
   _evaluate(model)
 
@@ -145,8 +144,8 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
   return clip[::stride]
 
 
-def _is_autoencoder(config) -> bool:
-  return isinstance(build.method(config), autoencoder.Autoencoder)
+def _has_factors(config) -> bool:
+  return config.method.name != 'autoencoder'
 
 
 def _check_protocols(config) -> None:
@@ -158,7 +157,7 @@ def _check_protocols(config) -> None:
 
 def _check_factors(config, what: str) -> None:
   """Raises ValueError if `what` needs factors and the method has none."""
-  if _is_autoencoder(config):
+  if not _has_factors(config):
     raise ValueError(
         f'{what} with method.name={config.method.name}, which has no static '
         'and dynamic factors; expected a method that has, or '

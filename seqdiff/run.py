@@ -77,11 +77,11 @@ def restore(
   workdir = pathlib.Path(workdir)
   dataset = build.dataset(config) if dataset is None else dataset
   method = build.method(config)
+  trained_on, bundle = first_stage.open_cache(config, dataset)
   params, meta = restore_params(
-      method, config, first_stage.training_data(config, dataset), workdir,
-      step=step)
-  params = first_stage.bundle(config, dataset, params)
-  return Model(config, workdir, dataset, method, params, meta['step'])
+      method, config, trained_on, workdir, step=step)
+  return Model(
+      config, workdir, dataset, method, bundle(params), meta['step'])
 
 
 def restore_params(
@@ -127,7 +127,7 @@ def train(
       `training.loop.train` raises.
   """
   plain = to_plain(config)
-  dataset = first_stage.training_data(config, dataset)
+  dataset, _ = first_stage.open_cache(config, dataset)
   tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)

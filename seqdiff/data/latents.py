@@ -75,8 +75,8 @@ def write(
       if not path.exists():
         _write_file(path, source, encode, number)
       if split == 'train':
-        z = np.load(path).astype(np.float64).reshape(
-            -1, np.load(path, mmap_mode='r').shape[-1])
+        z = np.load(path).astype(np.float64)
+        z = z.reshape(-1, z.shape[-1])
         sums.append((len(z), z.sum(axis=0), np.square(z).sum(axis=0)))
   count, total, square = (sum(part) for part in zip(*sums))
   mean = total / count

@@ -57,26 +57,8 @@ def pick(item: Mapping[str, Any], frames: np.ndarray) -> dict[str, Any]:
   return result
 
 
-def shrink(frames: np.ndarray, size: int) -> np.ndarray:
-  """Box filter: the mean of each square of pixels, halves rounded up.
-
-  Args:
-    frames: (..., H, W, C) uint8, H and W multiples of `size`.
-    size: height and width of the result in pixels.
-
-  Returns:
-    (..., size, size, C) uint8.
-  """
-  *lead, height, width, channels = frames.shape
-  rows, columns = height // size, width // size
-  blocks = frames.reshape(*lead, size, rows, size, columns, channels)
-  total = blocks.sum(axis=(-4, -2), dtype=np.uint32)
-  count = rows * columns
-  return ((total + count // 2) // count).astype(np.uint8)
-
-
 def average(frames: np.ndarray, size: int) -> np.ndarray:
-  """As `shrink`, for any height and width, and also for fractions.
+  """Box filter: the mean over each square, halves rounded up.
 
   A pixel that lies in several squares counts in each by the area in it.
 

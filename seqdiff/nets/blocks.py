@@ -158,6 +158,7 @@ class ResBlock(nn.Module):
     zero_init: whether the last convolution starts at zero.
     resample: None, 'down' or 'up': the mean of 2 x 2 pixels or the nearest one,
       for the input of the first convolution and for the shortcut.
+    epsilon: of the norms.
     dtype: type of the computation.
   """
 
@@ -168,6 +169,7 @@ class ResBlock(nn.Module):
   third_conv: bool = True
   zero_init: bool = False
   resample: str | None = None
+  epsilon: float = 1e-5
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -178,7 +180,8 @@ class ResBlock(nn.Module):
       train: bool = False,
   ) -> jax.Array:
     """(B, H, W, C), embeddings (B, E) -> (B, H, W, features)."""
-    norm = lambda name: GroupNorm(self.groups, dtype=self.dtype, name=name)
+    norm = lambda name: GroupNorm(
+        self.groups, self.epsilon, dtype=self.dtype, name=name)
     drop = nn.Dropout(self.dropout, deterministic=not train)
     resample = {None: lambda a: a, 'down': downsample, 'up': upsample}[
         self.resample]

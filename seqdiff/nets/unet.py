@@ -11,6 +11,7 @@ by residual blocks, and spatial transformers for `attention`.
 """
 
 from collections.abc import Sequence
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -91,35 +92,20 @@ class UNet(nn.Module):
     Raises:
       ValueError: if H or W cannot be halved once per level.
     """
-    remat = nn.remat if self.remat else lambda module, **_: module
-    res_block = remat(blocks.ResBlock, static_argnums=(3,))
-
-    def block(h, features, name, **kwargs):
-      return res_block(
-          features, groups=self.groups, dropout=self.dropout,
-          as_published=self.as_published, third_conv=self.third_conv,
-          zero_init=self.zero_init, dtype=self.dtype, name=name, **kwargs)(
-              h, modulation, train)
-
-    def attend(h, name):
-      kwargs = dict(heads=self.heads, groups=self.groups, dtype=self.dtype,
-                    name=name)
-      if self.attention == 'cross':
-        return remat(attention.SpatialTransformer)(**kwargs)(h, context)
-      return remat(attention.SelfAttention)(
-          zero_init=self.zero_init, **kwargs)(h)
+    block = functools.partial(self._block, modulation=modulation, train=train)
+    attend = functools.partial(self._attend, context=context)
 
     def resize(h, name, how):
       if self.resample == 'block':
         return block(h, h.shape[-1], f'{name}_block', resample=how)
-      if how == 'down':
-        return convolve(h.shape[-1], f'{name}_stride', stride=2)(h)
-      return convolve(h.shape[-1], f'{name}_conv')(blocks.upsample(h))
+      h, name, stride = (h, f'{name}_stride', 2) if how == 'down' else (
+          blocks.upsample(h), f'{name}_conv', 1)
+      return blocks.conv(h.shape[-1], name=name, stride=stride,
+                         dtype=self.dtype)(h)
 
-    convolve = lambda features, name, **kwargs: blocks.conv(
-        features, name=name, dtype=self.dtype, **kwargs)
     top = len(self.multipliers) - 1
-    h = convolve(self.channels, 'head')(self._fold(x))
+    h = blocks.conv(self.channels, name='head', dtype=self.dtype)(
+        self._fold(x))
     skips = [h]
     widths = [m * self.channels for m in self.multipliers]
     for level, width in enumerate(widths):
@@ -146,6 +132,27 @@ class UNet(nn.Module):
                     init=blocks.ZERO if self.zero_init else blocks.NEAR_ZERO)(
                         h)
     return self._unfold(h)
+
+  def _block(self, h, features, name, *, modulation, train, resample=None):
+    """A residual block."""
+    make = blocks.ResBlock
+    if self.remat:
+      make = nn.remat(make, static_argnums=(3,))
+    return make(
+        features, groups=self.groups, dropout=self.dropout,
+        as_published=self.as_published, third_conv=self.third_conv,
+        zero_init=self.zero_init, resample=resample, dtype=self.dtype,
+        name=name)(h, modulation, train)
+
+  def _attend(self, h, name, *, context):
+    """Attention over the pixels, and to the context if it is 'cross'."""
+    remat = nn.remat if self.remat else lambda module: module
+    kwargs = dict(heads=self.heads, groups=self.groups, dtype=self.dtype,
+                  name=name)
+    if self.attention == 'cross':
+      return remat(attention.SpatialTransformer)(**kwargs)(h, context)
+    return remat(attention.SelfAttention)(
+        zero_init=self.zero_init, **kwargs)(h)
 
   def _fold(self, x):
     """Checks the size, folds patches and adds the coordinates."""

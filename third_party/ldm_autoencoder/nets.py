@@ -28,32 +28,6 @@ _EPSILON = 1e-6
 _LOG_VAR_RANGE = (-30.0, 20.0)
 
 
-class ResBlock(nn.Module):
-  """Norm, SiLU, convolution, twice, beside a shortcut.
-
-  Attributes:
-    features: channels of the result.
-    groups: groups of the norms.
-    dtype: type of the computation.
-  """
-
-  features: int
-  groups: int = 32
-  dtype: Any = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """(N, H, W, C) -> (N, H, W, features)."""
-    h = x
-    for i in '12':
-      h = nn.silu(_norm(f'norm_{i}', self.groups, self.dtype)(h))
-      h = blocks.conv(self.features, name=f'conv_{i}', dtype=self.dtype)(h)
-    if x.shape[-1] != self.features:
-      x = blocks.conv(
-          self.features, kernel=1, name='shortcut', dtype=self.dtype)(x)
-    return x + h
-
-
 class Attention(nn.Module):
   """Residual single-head attention over the pixels of an image."""
 
@@ -243,11 +217,16 @@ def _norm(name, groups, dtype):
   return blocks.GroupNorm(groups, _EPSILON, dtype, name=name)
 
 
+def _block(net, features, name):
+  return blocks.ResBlock(
+      features, net.groups, dropout=0.0, epsilon=_EPSILON, dtype=net.dtype,
+      name=name)
+
+
 def _level(net, h, side, level, multiplier, num_blocks):
   """The blocks of one level, each followed by attention or not."""
   for i in range(num_blocks):
-    h = ResBlock(multiplier * net.channels, net.groups, net.dtype,
-                 name=f'{side}_{level}_block_{i}')(h)
+    h = _block(net, multiplier * net.channels, f'{side}_{level}_block_{i}')(h)
     if level in net.attention_levels:
       h = Attention(
           net.groups, net.dtype, name=f'{side}_{level}_attention_{i}')(h)
@@ -256,10 +235,9 @@ def _level(net, h, side, level, multiplier, num_blocks):
 
 def _middle(net, h):
   """Block, attention, block."""
-  block = lambda name: ResBlock(h.shape[-1], net.groups, net.dtype, name=name)
-  h = block('middle_block_0')(h)
+  h = _block(net, h.shape[-1], 'middle_block_0')(h)
   h = Attention(net.groups, net.dtype, name='middle_attention')(h)
-  return block('middle_block_1')(h)
+  return _block(net, h.shape[-1], 'middle_block_1')(h)
 
 
 def _tail(net, h):

@@ -282,4 +282,4 @@ def draw(
   for character in characters:
     strip = dress((*attributes(character), 0))  # All wear the same shoes.
     frames = np.asarray(strip)[..., :3].reshape(-1, CELL, CELL, 3)
-    yield transforms.shrink(frames, size)[pose]
+    yield transforms.average(frames, size)[pose]
