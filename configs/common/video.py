@@ -112,6 +112,7 @@ def _eval():
       judge=dict(
           workdir=ml_collections.config_dict.placeholder(str),  # None: inside.
           num_judges=1,
+          network='lstm',  # Or 'r2plus1d', see seqdiff/nets/classifiers.py.
           num_steps=2000,
           batch_size=32,
           learning_rate=1e-3,

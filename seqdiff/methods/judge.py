@@ -27,13 +27,13 @@ class Judge:
 
   Attributes:
     factors: the labelled factors of the data set.
-    channels: width of the network, see `nets.classifiers`.
-    hidden: hidden size of its LSTM.
+    network, channels, hidden: of the network, see `nets.classifiers`.
     max_shift: training clips are moved by up to this many pixels.
     max_brightness: training clips are scaled by 1 +- up to this.
   """
 
   factors: Sequence[data_batch.Factor]
+  network: str = 'lstm'
   channels: int = 64
   hidden: int = 256
   max_shift: int = 2
@@ -45,7 +45,8 @@ class Judge:
     sizes = lambda clips: {f.name: f.size for f in self.factors
                            if (f.num_classes is not None) == clips}
     return classifiers.ClipClassifier(
-        sizes(True), sizes(False), self.channels, hidden=self.hidden)
+        sizes(True), sizes(False), self.network, self.channels,
+        hidden=self.hidden)
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
     """Fresh parameters, see `methods.base.Trainable`."""
