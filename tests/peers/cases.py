@@ -1,16 +1,18 @@
-"""What parity is tested on: small configs, both sides of each, the same noise.
+"""What parity is tested on: small configs, the same noise, how it is judged.
 
 All parameters are random (and none is near zero, so that each matters). The
-second clip of a batch ends with a padded frame.
+second clip of a batch ends with a padded frame. Nothing here needs torch.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import functools
+import pathlib
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
-import torch
 
 from configs import diffsda_sprites32
 from configs import divid_puppets
@@ -18,13 +20,10 @@ from configs import quickstart
 from configs.common import divid
 from configs.common import video
 from seqdiff import build
-from seqdiff.core import keys
-from seqdiff.methods import views
-from tests.peers import torch_build
-from tests.peers import torch_conditional
-from tests.peers import weights
+from seqdiff.methods import base
 
 KEY = jax.random.key(5)
+TOLERANCE = 1e-4
 
 
 def _paper():
@@ -107,7 +106,9 @@ def _divid_ablations():
 
 def _divid_puppets():
   config = divid_puppets.get_config()
-  config.method.update(static_dim=6, dynamic_dim=6, orthogonality=0.02)
+  config.method.update(
+      static_dim=6, dynamic_dim=6, static_kl=0.02, dynamic_kl=0.01,
+      orthogonality=0.02)
   config.method.backbone.update(channels=8, features=7)
   config.method.encoder.update(layers=1, width=8, heads=2, hidden=10)
   config.method.denoiser.update(
@@ -141,57 +142,62 @@ CASES = {
     'divid_switches': _divid_switches,
 }
 
+# What clips are sampled with, in so many steps.
+SOLVERS = {
+    'paper': 'heun',
+    'paper_text': 'dpmpp_2m',
+    'quickstart': 'heun',
+    'sprites32': 'dpmpp_2m',
+    'divid': 'ddim',
+    'divid_puppets': 'ddim',
+    'divid_ablations': 'dpmpp_2m',
+    'divid_switches': 'ddim',
+}
+NUM_STEPS = 4
+
+# The peer's numbers of these are on file. Each costs machines without torch
+# about 20 seconds.
+RECORDED = ('paper', 'sprites32', 'divid_puppets')
+
 
 @dataclasses.dataclass
 class Case:
-  """Both sides of a comparison."""
+  """Our side of a comparison, and what both sides are given."""
 
+  name: str
   config: ml_collections.ConfigDict
-  method: object
-  model: torch_conditional.Conditional
-  params: dict
-  batch: dict
+  method: base.Method
+  params: dict[str, Any]
+  batch: dict[str, np.ndarray]
 
-  @property
-  def clips(self) -> torch.Tensor:
-    """As the peer has them."""
-    return torch_conditional.to_clips(self.batch['x'])
+  def factors(self) -> tuple[base.Factors, np.ndarray]:
+    """Random codes and unit noise x_T."""
+    x, m = self.batch['x'], self.config.method
+    rng = np.random.default_rng(2)
+    draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+    shared = m.name == 'divid' or m.shared_static
+    static_shape = (2, m.static_dim) if shared else (
+        *x.shape[:2], m.static_dim)
+    factors = base.Factors(
+        static=draw(*static_shape), dynamic=draw(*x.shape[:2], m.dynamic_dim))
+    return factors, draw(*x.shape)
 
-  @property
-  def mask(self) -> torch.Tensor:
-    """True for real frames."""
-    return torch.from_numpy(self.batch['mask'])
+  def levels(self) -> np.ndarray:
+    """Noise levels (B, T) for the denoiser."""
+    shape = self.batch['mask'].shape
+    if self.config.method.name == 'divid':
+      return np.resize([0, 7, 60, 99, 31], shape).astype(np.int32)
+    return np.resize(np.arange(0, 2, 0.13, np.float32), shape)
 
-  def training_noise(self) -> torch_conditional.Noise:
-    """The noise that our loss draws from KEY, for the peer."""
-    m = self.config.method
-    index, x = self.batch['index'], self.batch['x']
-    count = x.shape[1] if m.frames_per_step is None else m.frames_per_step
-    normal = lambda name, *shape: keys.normal(
-        keys.named(KEY, name), index, shape)
-    order = views.random_order(
-        keys.named(KEY, 'frames'), index, self.batch['mask'])
-    diffusion = self.method.diffusion
-    if m.name == 'divid':
-      level = diffusion.sample_t(keys.named(KEY, 't'), index, count)
-      eps = diffusion.sample_eps(
-          keys.named(KEY, 'eps'), index, (count, *x.shape[2:]))
-    else:
-      level = diffusion.sample_sigma(
-          keys.named(KEY, 'sigma'), index, count, step=0)
-      eps = normal('eps', count, *x.shape[2:])
-    static = dynamic = mix = curves = None
-    if m.static_kl is not None:
-      shared = m.name == 'divid' or m.shared_static
-      static = normal('static', *([] if shared else [count]), m.static_dim)
-    if m.dynamic_kl is not None:
-      dynamic = normal('dynamic', count, m.dynamic_dim)
-    if m.recolour:
-      mix, curves = views.random_colours(
-          keys.named(KEY, 'colours'), index, x.shape[-1])
-    return torch_conditional.Noise(**to_torch(dict(
-        order=order, static=static, dynamic=dynamic, level=level,
-        eps=frames_first(eps), mix=mix, curves=curves)))
+  def directions(self) -> dict[str, Any]:
+    """For each parameter 1 or -1."""
+    rng = np.random.default_rng(3)
+    return jax.tree.map(
+        lambda a: rng.choice(np.float32([-1, 1]), a.shape), self.params)
+
+  def real(self, code: np.ndarray) -> np.ndarray:
+    """The codes of real frames, or the one code of all frames."""
+    return code[self.batch['mask']] if code.ndim == 3 else code
 
 
 @functools.cache
@@ -205,17 +211,61 @@ def make(name: str) -> Case:
   mask[1, -1] = False
   batch = {'x': x.astype(np.float32), 'mask': mask,
            'index': np.array([3, 8], np.int32)}
-  params = weights.random(jax.eval_shape(method.init, KEY, batch))
-  model = torch_build.from_config(config, image_size=size)
-  weights.load(model, params)
-  return Case(config, method, model, params, batch)
+  params = random_params(jax.eval_shape(method.init, KEY, batch))
+  return Case(name, config, method, params, batch)
 
 
-def to_torch(tree: dict) -> dict:
-  """Arrays -> tensors."""
-  return jax.tree.map(lambda a: torch.from_numpy(np.array(a)), tree)
+def random_params(shapes: Mapping[str, Any]) -> dict[str, Any]:
+  """Parameters that keep activations near 1 and of which all matter."""
+  rng = np.random.default_rng(0)
+
+  def draw(name, value):
+    if isinstance(value, Mapping):
+      return {k: draw(k, v) for k, v in value.items()}
+    array = rng.normal(size=value.shape)
+    if name.endswith('kernel'):
+      array *= np.prod(value.shape[:-1]) ** -0.5
+    else:
+      array = 0.3 * array + (name == 'scale')
+    return array.astype(np.float32)
+
+  return draw('', shapes)
 
 
 def frames_first(x: jax.Array) -> np.ndarray:
   """(B, T, H, W, C) of ours -> (B, T, C, H, W) as the peer has it."""
   return np.moveaxis(np.asarray(x), -1, 2)
+
+
+def recorded_path(name: str) -> pathlib.Path:
+  """The file with the peer's numbers of a case."""
+  return pathlib.Path(__file__).parent / 'recorded' / f'{name}.npz'
+
+
+def recorded(name: str) -> dict[str, np.ndarray]:
+  """The peer's numbers of a case, as they are on file."""
+  with np.load(recorded_path(name)) as file:
+    return {k: v for k, v in file.items() if k != 'torch_version'}
+
+
+def assert_agree(
+    theirs: np.ndarray, ours: np.ndarray, name: str = '',
+    scale: float | None = None,
+) -> None:
+  """Differences are small beside the scale; None = the largest value."""
+  theirs, ours = np.asarray(theirs), np.asarray(ours)
+  assert theirs.shape == ours.shape, name
+  scale = np.max(np.abs(ours)) if scale is None else scale
+  assert scale > 1e-6, f'{name}: all of it is 0, which proves nothing'
+  error = np.max(np.abs(theirs - ours)) / scale
+  assert error < TOLERANCE, f'{name}: relative error {error:.1e}'
+
+
+def assert_all_agree(
+    theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray],
+    prefix: str = '',
+) -> None:
+  """Both have the same names, and what is called alike agrees."""
+  assert set(theirs) == set(ours), prefix
+  for name in theirs:
+    assert_agree(theirs[name], ours[name], f'{prefix}{name}')

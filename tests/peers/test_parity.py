@@ -12,68 +12,25 @@ import numpy as np
 import pytest
 
 from seqdiff.diffusion import ddpm
-from seqdiff.methods import base
+from tests.peers import cases
+from tests.peers import ours
 
 torch = pytest.importorskip('torch')
 
-from tests.peers import cases  # noqa: E402
+from tests.peers import theirs  # noqa: E402
 from tests.peers import weights  # noqa: E402
-
-TOLERANCE = 1e-4
 
 
 @pytest.fixture(params=list(cases.CASES))
 def case(request):
   threads = torch.get_num_threads()
   torch.set_num_threads(1)
-  yield cases.make(request.param)
+  yield theirs.make(request.param)
   torch.set_num_threads(threads)
 
 
-def _assert_agree(theirs, ours, name=''):
-  theirs, ours = theirs.detach().numpy(), np.asarray(ours)
-  assert theirs.shape == ours.shape, name
-  scale = np.max(np.abs(ours))
-  assert scale > 1e-6, f'{name}: all of it is 0, which proves nothing'
-  error = np.max(np.abs(theirs - ours)) / scale
-  assert error < TOLERANCE, f'{name}: relative error {error:.1e}'
-
-
-def _factors(case):
-  """Random codes and unit noise x_T."""
-  x, m = case.batch['x'], case.config.method
-  rng = np.random.default_rng(2)
-  draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
-  shared = m.name == 'divid' or m.shared_static
-  static_shape = (2, m.static_dim) if shared else (*x.shape[:2], m.static_dim)
-  factors = base.Factors(
-      static=draw(*static_shape), dynamic=draw(*x.shape[:2], m.dynamic_dim))
-  return factors, draw(*x.shape)
-
-
 def test_networks_agree(case):
-  factors, noised = _factors(case)
-  level = np.resize(np.arange(0, 2, 0.13, np.float32), noised.shape[:2])
-  if case.config.method.name == 'divid':
-    level = np.resize([0, 7, 60, 99, 31], noised.shape[:2]).astype(np.int32)
-
-  @jax.jit
-  def run(params):
-    codes = case.method.encode(params, case.batch['x'], case.batch['mask'])
-    return codes, case.method.denoiser.apply(
-        params['denoiser'], noised, level, factors.static, factors.dynamic)
-
-  codes, output = run(case.params)
-  model, real = case.model.eval(), case.batch['mask']
-  static, dynamic = model.encode(case.clips, case.mask)
-  if static.ndim == 3:  # One for each frame.
-    _assert_agree(static[case.mask], np.asarray(codes.static)[real], 'static')
-  else:
-    _assert_agree(static, codes.static, 'static')
-  _assert_agree(dynamic[case.mask], np.asarray(codes.dynamic)[real], 'dynamic')
-  theirs = model.denoiser(*cases.to_torch((
-      cases.frames_first(noised), level, factors.static, factors.dynamic)))
-  _assert_agree(theirs, cases.frames_first(output), 'output')
+  cases.assert_all_agree(theirs.networks(case), ours.networks(case))
 
 
 def test_padding_does_not_matter_to_the_peer(case):
@@ -81,53 +38,32 @@ def test_padding_does_not_matter_to_the_peer(case):
   static, dynamic = encode(case.clips, case.mask)
   alone, alone_dynamic = encode(case.clips[1:, :-1])
   short = static[1:, :-1] if static.ndim == 3 else static[1:]
-  _assert_agree(alone, short.detach())
-  _assert_agree(alone_dynamic, dynamic[1:, :-1].detach())
+  cases.assert_agree(alone.detach(), short.detach())
+  cases.assert_agree(alone_dynamic.detach(), dynamic[1:, :-1].detach())
 
 
 def test_losses_and_all_gradients_agree(case):
-  def mean_loss(params):
-    loss, parts = case.method.loss(
-        params, case.batch, cases.KEY, step=jnp.int32(0), train=True)
-    return jnp.mean(loss), {'loss': loss, **parts}
-
-  grads, ours = jax.jit(jax.grad(mean_loss, has_aux=True))(case.params)
-  model = case.model.train()
-  loss, parts = model(case.clips, case.mask, noise=case.training_noise())
-  model.zero_grad()
-  loss.mean().backward()
-  assert set(ours) == {'loss', *parts}
-  for name, part in {'loss': loss, **parts}.items():
-    _assert_agree(part, ours[name], name)
-  expected = weights.convert(model, grads)
-  assert len(expected) == len(list(model.parameters()))
-  for name, parameter in model.named_parameters():
-    _assert_agree(parameter.grad, expected[name], name)
+  their_parts, their_grads = theirs.losses(case)
+  our_parts, our_grads = ours.losses(case)
+  cases.assert_all_agree(their_parts, our_parts)
+  cases.assert_all_agree(their_grads, weights.convert(case.model, our_grads))
 
 
-@pytest.mark.parametrize('case, solver', [
-    ('paper', 'heun'), ('paper_text', 'dpmpp_2m'), ('quickstart', 'heun'),
-    ('sprites32', 'dpmpp_2m'), ('divid', 'ddim'), ('divid_puppets', 'ddim'),
-    ('divid_ablations', 'dpmpp_2m'), ('divid_switches', 'ddim'),
-], indirect=['case'])
-def test_samples_agree(case, solver):
-  factors, x_T = _factors(case)
-  settings = dict(name=solver, num_steps=4)
-  method = dataclasses.replace(case.method, solver=dataclasses.replace(
-      case.method.solver, **settings))
-  model = case.model.eval()
-  model.sampler.update(settings)
-  with torch.no_grad():
-    theirs = model.decode(
-        *cases.to_torch((factors.static, factors.dynamic)),
-        torch.from_numpy(cases.frames_first(x_T)))
-  ours = jax.jit(method.decode)(case.params, factors, x_T)
-  _assert_agree(theirs, cases.frames_first(ours))
+@pytest.mark.parametrize('case', cases.SOLVERS, indirect=True)
+def test_samples_agree(case):
+  cases.assert_agree(theirs.clips(case), ours.clips(case))
+
+
+@pytest.mark.parametrize('case', cases.RECORDED, indirect=True)
+def test_recorded_numbers_are_those_of_today(case):
+  cases.assert_all_agree(
+      cases.recorded(case.name), theirs.numbers(case),
+      'stale, python -m tests.peers.record rewrites it: ')
 
 
 @pytest.mark.parametrize('case', ['divid'], indirect=True)
 def test_samples_with_noise_added_agree(case):
-  factors, x_T = _factors(case)
+  factors, x_T = case.factors()
   noise = np.random.default_rng(3).normal(size=(3, *x_T.shape))
   noise = noise.astype(np.float32)
   diffusion = case.method.diffusion
@@ -146,23 +82,23 @@ def test_samples_with_noise_added_agree(case):
   model = case.model.eval()
   model.sampler.update(name='ddim', num_steps=3, eta=1.0)
   with torch.no_grad():
-    theirs = model.decode(
-        *cases.to_torch((factors.static, factors.dynamic)),
+    samples = model.decode(
+        *theirs.to_torch((factors.static, factors.dynamic)),
         torch.from_numpy(cases.frames_first(x_T)),
         lambda number: torch.from_numpy(cases.frames_first(noise[number])))
   model.sampler.update(eta=0.0)
-  _assert_agree(theirs, cases.frames_first(sample(case.params, noise)))
+  cases.assert_agree(samples, cases.frames_first(sample(case.params, noise)))
 
 
 @pytest.mark.parametrize('case', ['divid'], indirect=True)
 def test_inversions_agree(case):
-  factors, _ = _factors(case)
+  factors, _ = case.factors()
   method = dataclasses.replace(case.method, solver=dataclasses.replace(
       case.method.solver, num_steps=3))
   model = case.model.eval()
   model.sampler.update(num_steps=3)
   with torch.no_grad():
-    theirs = model.invert(
-        *cases.to_torch((factors.static, factors.dynamic)), case.clips)
-  ours = jax.jit(method.invert)(case.params, factors, case.batch['x'])
-  _assert_agree(theirs, cases.frames_first(ours))
+    x_T = model.invert(
+        *theirs.to_torch((factors.static, factors.dynamic)), case.clips)
+  cases.assert_agree(x_T, cases.frames_first(
+      jax.jit(method.invert)(case.params, factors, case.batch['x'])))

@@ -18,6 +18,7 @@ from seqdiff.training import step as train_step
 
 torch = pytest.importorskip('torch')
 
+from tests.peers import cases  # noqa: E402
 from tests.peers import torch_build  # noqa: E402
 from tests.peers import torch_conditional  # noqa: E402
 from tests.peers import torch_train  # noqa: E402
@@ -76,7 +77,7 @@ def _small(config):
   config.data.size = 8
   batch = {'x': np.zeros((1, 4, 8, 8, 3), np.float32),
            'mask': np.ones((1, 4), bool)}
-  params = weights.random(jax.eval_shape(
+  params = cases.random_params(jax.eval_shape(
       build.method(config).init, jax.random.key(0), batch))
   return config, params, torch_build.from_config(config)
 

@@ -39,23 +39,6 @@ def load(
   model.load_state_dict(state)
 
 
-def random(shapes: Mapping[str, Any]) -> dict[str, Any]:
-  """Parameters that keep activations near 1 and of which all matter."""
-  rng = np.random.default_rng(0)
-
-  def draw(name, value):
-    if isinstance(value, Mapping):
-      return {k: draw(k, v) for k, v in value.items()}
-    array = rng.normal(size=value.shape)
-    if name.endswith('kernel'):
-      array *= np.prod(value.shape[:-1]) ** -0.5
-    else:
-      array = 0.3 * array + (name == 'scale')
-    return array.astype(np.float32)
-
-  return draw('', shapes)
-
-
 def convert(
     model: torch_conditional.Conditional, tree: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
