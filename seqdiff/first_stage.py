@@ -8,9 +8,11 @@ A config of a latent method has a section `first_stage`:
            its own mean and standard deviation
   std      standard deviation of the normalised latents
   frames   whether the encoder of the method sees clips instead of latents
+  copy     whether its backbone starts as a copy of the first stage's encoder
 """
 
 from collections.abc import Callable, Mapping
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -25,6 +27,7 @@ from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import latents
 from seqdiff.evaluation import results
+from seqdiff.methods import base
 from seqdiff.training import checkpoint
 
 SCALES = ('clip', 'channel')
@@ -88,6 +91,27 @@ def open_cache(
   bundle = lambda params: {
       'method': params, 'first_stage': stage, 'mean': mean, 'std': std}
   return data_batch.mapped(cached, lambda z: (z - mean) / std), bundle
+
+
+def starting(
+    method: base.Trainable,
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+) -> base.Trainable:
+  """The method; with `copy` its backbone starts from the first stage's encoder.
+
+  Raises:
+    ValueError: with `copy` but without `frames`: a backbone for latents.
+  """
+  if 'first_stage' not in config or not config.first_stage.copy:
+    return method
+  if not config.first_stage.frames:
+    raise ValueError(
+        'config.first_stage.copy=True with frames=False; expected frames=True: '
+        'the first stage encodes frames, not latents. See '
+        'configs/divid_mhad_copy.py.')
+  stage, _ = restore(config, dataset)
+  return dataclasses.replace(method, start=stage['params']['encoder'])
 
 
 def _normalisation(config, statistics) -> tuple[np.ndarray, np.ndarray]:

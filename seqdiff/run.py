@@ -127,6 +127,7 @@ def train(
       `training.loop.train` raises.
   """
   plain = to_plain(config)
+  method = first_stage.starting(method, config, dataset)
   dataset, _ = first_stage.open_cache(config, dataset)
   tx = optimizer(config)
   driver = parallel.make_parallel(

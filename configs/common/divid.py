@@ -42,6 +42,7 @@ def first_stage() -> ml_collections.ConfigDict:
       scale='clip',  # EncDiff: one number for all channels.
       std=1.0,
       frames=False,  # True: the encoder sees frames, not latents.
+      copy=False,  # True: its backbone starts as that of the first stage.
   ))
 
 

@@ -2,10 +2,16 @@
 
 import pathlib
 
+import chex
+import jax
+import ml_collections
 import numpy as np
 import pytest
 
+from configs import divid_puppets_latent
 import seqdiff
+from seqdiff import build
+from seqdiff import first_stage
 from seqdiff.data import encode_latents
 from seqdiff.evaluation import results
 
@@ -46,6 +52,7 @@ def test_from_first_stage_to_swapped_clips(cli, tmp_path, paths):
   ended = cli(*LATENT, *paths, f'--workdir={workdir}')
   assert ended.code == 2 and not workdir.exists()
   assert 'holds no finished latents; expected those that' in ended.err
+  _check_copy(tmp_path / 'stage')
   ended = cli(*LATENT, *paths, program=encode_latents.main)
   assert ended.code == 0, ended.err
   ended = cli(*LATENT, *paths, f'--workdir={workdir}')
@@ -55,6 +62,29 @@ def test_from_first_stage_to_swapped_clips(cli, tmp_path, paths):
   _check_model(seqdiff.load(workdir))
   (pathlib.Path(tmp_path) / 'latents' / 'latents.json').unlink()
   assert cli(*LATENT, *paths, f'--workdir={workdir}').code == 2
+
+
+def _check_copy(stage):
+  """The backbone of a method may start as the encoder of the first stage."""
+  model = seqdiff.load(stage)
+  config = divid_puppets_latent.get_config()
+  config.data = model.config.data
+  config.first_stage.update(workdir=str(stage), copy=True)
+  method, batch = build.method(config), {'x': np.zeros((1, 2, 4, 4, 4))}
+  with pytest.raises(ValueError, match='copy=True with frames=False'):
+    first_stage.starting(method, config, model.dataset)
+  config.first_stage.frames = True
+  net = model.config.method.net  # 'kl': means and variances.
+  config.method.backbone = ml_collections.ConfigDict(dict(
+      kind='ldm', features=2 * net.z_channels, **{k: net[k] for k in (
+          'channels', 'multipliers', 'num_blocks', 'attention_levels',
+          'groups')}))
+  batch.update(mask=np.ones((1, 2), bool), frames=np.zeros((1, 2, 8, 8, 3)))
+  method = first_stage.starting(build.method(config), config, model.dataset)
+  params = method.init(jax.random.key(0), batch)
+  chex.assert_trees_all_equal(
+      params['encoder']['params']['backbone'],
+      model.params['params']['encoder'])
 
 
 def _check_model(model):
