@@ -8,9 +8,9 @@ import numpy as np
 
 from seqdiff import build
 from seqdiff import run
+from seqdiff.data import films as film_lib
 from seqdiff.data import loader
 from seqdiff.data import transforms
-from seqdiff.data import films as film_lib
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.figures import curves
@@ -128,20 +128,25 @@ def _swap_files(config, workdir, a, b) -> None:
 
 
 def _read_clip(flag, path, config, dataset) -> np.ndarray:
-  """The first clip of a film, (T, H, W, C), as those that were trained on."""
+  """A clip of a film, (T, H, W, C), cut as those of the evaluation."""
   _, num_frames, size, _, channels = run.first_batch(
       config, dataset)['x'].shape
-  stride = config.data.stride
+  cut = run.cut(config)
+  whole = cut.get('take') == 'stratified'
+  span = transforms.span(num_frames, config.data.stride)
   try:
     clip = next(film_lib.clips(
         path, size=size, channels=channels, take='first',
-        num_frames=transforms.span(num_frames, stride), **dataset.reading))
+        num_frames=None if whole else span, **dataset.reading))
+    if len(clip) < span:
+      raise film_lib.Unreadable(
+          f'is too short: {len(clip)} frames, a clip takes {span}')
   except film_lib.Unreadable as error:
     raise ValueError(
         f'--{flag}={path} {error}; expected a film or a folder of pictures '
         'that is whole and long enough for the model. Give another, or use a '
         'model for shorter clips (config.data.num_frames).') from error
-  return clip[::stride]
+  return next(loader.eval_batches([{'x': clip}], batch_size=1, **cut))['x'][0]
 
 
 def _has_factors(config) -> bool:

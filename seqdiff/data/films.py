@@ -71,7 +71,7 @@ def clips(
     path: str | os.PathLike[str],
     *,
     size: int,
-    num_frames: int,
+    num_frames: int | None,
     crop: str = 'center',
     stride: int = 1,
     fps: float | None = None,
@@ -85,7 +85,7 @@ def clips(
   Args:
     path: a film, or a folder of pictures.
     size: height and width of the clips in pixels.
-    num_frames: frames per clip, T.
+    num_frames: frames per clip, T; None = one clip of all frames.
     crop: see `fit`.
     stride: every stride-th frame, whenever it is shown.
     fps: instead of stride, the frame that is shown at each multiple of 1 / fps
@@ -111,7 +111,9 @@ def clips(
       if take == 'first':
         return
       frames = []
-  if total < num_frames:
+  if num_frames is None and frames:
+    yield np.stack(frames)
+  elif num_frames is not None and total < num_frames:
     rate = f' at fps={fps:g}' if fps is not None else (
         f' with stride={stride}' if stride != 1 else '')
     raise Unreadable(
