@@ -4,8 +4,11 @@ A *source* is any object with `__len__` and `__getitem__(i)`; an item is a dict
 
   x                (T, H, W, C) uint8 for video, (T, D) float32 for series
   labels/<factor>  () int32 for a class of the clip, (T, K) float32 for
-                   per-frame continuous values; never seen by a method's loss
+                   per-frame continuous values, NaN where not measured; never
+                   seen by a method's loss
   mask             (T,) bool, optional: True = real frame
+  observed         (T, D) bool, optional, for series: True = measured; x is 0
+                   where it was not, and padding is not observed
   frames           (T, H, W, C) uint8, optional: the clip, if x is its latents
 
 A *batch* stacks items along axis 0 and adds
@@ -25,6 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqdiff.core import types
+
+ARRAYS = ('x', 'mask', 'observed', 'frames')  # What is no label in an item.
 
 
 class Source(Protocol):
@@ -66,6 +71,23 @@ class Factor:
 
 
 @dataclasses.dataclass(frozen=True)
+class Variable:
+  """One of the variables of a series: value = x * std + mean, in its unit.
+
+  Attributes:
+    name: the variable.
+    unit: its unit; empty if it has none that is known.
+    mean: of what was measured in the training split.
+    std: standard deviation of the same.
+  """
+
+  name: str
+  unit: str
+  mean: float
+  std: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Dataset:
   """A data set: its splits and what is known of them.
 
@@ -74,12 +96,14 @@ class Dataset:
     splits: source of each split, by name ('train', 'test').
     factors: the labelled factors; empty for a data set without labels.
     reading: how a film is read like these clips, see `data.films.clips`.
+    variables: what x (T, D) of a series holds, D of them; empty for video.
   """
 
   name: str
   splits: Mapping[str, Source]
   factors: Sequence[Factor] = ()
   reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  variables: Sequence[Variable] = ()
 
   def factors_of(self, kind: str) -> tuple[Factor, ...]:
     """The factors of one kind, 'static' or 'dynamic'."""
@@ -115,6 +139,12 @@ def to_float(x: types.Array) -> types.Array:
   if x.dtype == jnp.uint8:
     return x.astype(jnp.float32) / 127.5 - 1.0
   return x
+
+
+def in_range(x: types.Array) -> types.Array:
+  """Clips of video (B, T, H, W, C) in [-1, 1]; series are returned as they are.
+  """
+  return jnp.clip(x, -1.0, 1.0) if x.ndim == 5 else x
 
 
 def to_uint8(x: types.Array) -> types.Array:

@@ -272,10 +272,12 @@ def _label(
 
 def _check_labels(names: Sequence[str], where: str) -> None:
   for name in names:
-    if not name.isidentifier() or name == 'x' or names.count(name) > 1:
+    if (not name.isidentifier() or name in batch.ARRAYS
+        or names.count(name) > 1):
       raise ValueError(
           f'{where} has a label {name!r}; expected different names of letters, '
-          'digits and _, and not x, which is the clip. Rename it.')
+          f'digits and _, and none of {", ".join(batch.ARRAYS)}, which a clip '
+          'has. Rename it.')
 
 
 def _read_csv(

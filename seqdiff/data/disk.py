@@ -53,7 +53,7 @@ def load(
   found = find_builder(name)
   return batch.Dataset(
       name=name, splits=splits, factors=found.factors_in(path),
-      reading=found.reading_in(path))
+      reading=found.reading_in(path), variables=found.variables_in(path))
 
 
 def find_builder(name: str) -> type[base.Builder]:
@@ -108,5 +108,5 @@ class _Clips:
           f'Clip {index} in {self._path} cannot be read ({error}); expected '
           'the data set as it was prepared. Delete that folder and prepare '
           'it again with `python -m seqdiff.data.prepare`.') from error
-    x = features.pop('x')
-    return {'x': x, **{f'labels/{k}': v for k, v in features.items()}}
+    return {k if k in batch.ARRAYS else f'labels/{k}': v
+            for k, v in features.items()}

@@ -250,7 +250,9 @@ class _Cut:
 
 
 def _check_finite(item):
-  """The item, with zeros for what is masked and not finite."""
+  """The item, with zeros for what is masked, not observed or not finite."""
+  if 'observed' in item:
+    item['x'] = np.where(item['observed'], item['x'], 0)
   x, mask = item['x'], item['mask']
   if np.issubdtype(x.dtype, np.floating):
     if not np.isfinite(x[mask]).all():

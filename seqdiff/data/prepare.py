@@ -28,7 +28,8 @@ from seqdiff.data.builders import base
 _DATASET = flags.DEFINE_string(
     'dataset', None, f'One of {", ".join(builders.BUILDERS)}.')
 _MANUAL_DIR = flags.DEFINE_string(
-    'manual_dir', None, "Folder with the publisher's files, or your videos.")
+    'manual_dir', None,
+    "Folder with the publisher's files, or your videos or tables.")
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder of all data sets; is made if it is not there.')
 

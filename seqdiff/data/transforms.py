@@ -32,12 +32,14 @@ def strata(length: int, num_frames: int) -> np.ndarray:
 def pick(item: Mapping[str, Any], frames: np.ndarray) -> dict[str, Any]:
   """Takes some frames of a clip.
 
-  Beyond the end of the clip the last frame is repeated with mask False.
+  Beyond the end of the clip the last frame is repeated with mask False, and
+  is not observed.
 
   Args:
-    item: x (T, ...), optional frames (T, ...), mask (T,) bool and labels. A
-      label with at least one axis, the first of length T, is per frame and is
-      cut with x; any other label holds for the whole clip and is kept as it is.
+    item: x (T, ...), optional frames (T, ...), mask (T,) bool, observed (T, D)
+      bool and labels. A label with at least one axis, the first of length T, is
+      per frame and is cut with x; any other label holds for the whole clip and
+      is kept as it is.
     frames: (N,) int, the numbers of the frames, 0 or more.
 
   Returns:
@@ -50,6 +52,8 @@ def pick(item: Mapping[str, Any], frames: np.ndarray) -> dict[str, Any]:
   result = dict(item)
   result['x'] = item['x'][kept]
   result['mask'] = mask[kept] & (frames < length)
+  if 'observed' in item:
+    result['observed'] = item['observed'][kept] & (frames < length)[:, None]
   for name, value in item.items():
     per_frame = np.ndim(value) >= 1 and len(value) == length
     if name == 'frames' or (name.startswith('labels/') and per_frame):

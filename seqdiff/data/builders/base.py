@@ -8,12 +8,13 @@ Besides what TFDS asks for, a builder has
   configure    checks the publisher's files before anything is written
   factors_in   the labelled factors of a prepared set
   reading_in   how other films are read like its clips
+  variables_in what the numbers of a series are
   differences  what an earlier preparation in the same folder did otherwise
   summary      what to tell the user at the end
 
-and its feature `x` is the clip; each other feature is a label. The options that
-say which `form` of a set is meant are also those of `config.data`; the other
-ones only say how to prepare it.
+and its feature `x` is the clip; each feature that is none of `batch.ARRAYS` is
+a label. The options that say which `form` of a set is meant are also those of
+`config.data`; the other ones only say how to prepare it.
 """
 
 import abc
@@ -57,6 +58,12 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """How a film is read like the clips in `path`; see `data.films.clips`."""
     del path
     return {}
+
+  @classmethod
+  def variables_in(cls, path: pathlib.Path) -> tuple[batch.Variable, ...]:
+    """The variables of the series in `path`; none of videos."""
+    del path
+    return ()
 
   @classmethod
   def differences(

@@ -1,0 +1,178 @@
+"""A user's own series: machines whose rows count."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seqdiff.data import disk
+from seqdiff.data import prepare
+
+HEADER = 'time,machine,heat,load,kind,wear'
+
+
+def rows(machine, num_rows, *, start=0, kind='pump'):
+  """heat counts the rows from start, load is its square, wear a tenth."""
+  return [[f'2024-01-{1 + n // 24:02d} {n % 24:02d}:00', machine, start + n,
+           (start + n) ** 2, kind, (start + n) / 10] for n in range(num_rows)]
+
+
+def write(root, name, found, header=HEADER):
+  root.mkdir(parents=True, exist_ok=True)
+  (root / name).write_text('\n'.join(
+      [header, *(','.join(map(str, row)) for row in found)]))
+
+
+@pytest.fixture
+def raw(tmp_path):
+  """Ten machines in two files, of 20 rows; two kinds."""
+  for part in range(2):
+    machines = [n for n in range(10) if n % 2 == part]
+    found = [r for n in machines for r in rows(
+        f'm{n}', 20, start=100 * n, kind=('pump', 'fan 10', 'fan 9')[n % 3])]
+    write(tmp_path / 'raw', f'part{part}.csv', found)
+  return tmp_path / 'raw'
+
+
+MACHINES = dict(columns='heat, load', id='machine', time='time', labels='kind',
+                targets='wear', window=8, stride=4)
+
+
+def build(raw, tmp_path, **options):
+  return prepare.prepare(
+      'csv', manual_dir=str(raw), data_dir=str(tmp_path / 'data'),
+      **(MACHINES | options))
+
+
+def load(tmp_path, window=8):
+  return disk.load('csv', data_dir=str(tmp_path / 'data'), window=window)
+
+
+def names(tmp_path):
+  return json.loads(next(tmp_path.rglob('split.json')).read_text())
+
+
+def first_rows(found, split):
+  heat = found.variables[0]
+  return [round(float(item['x'][0, 0] * heat.std + heat.mean))
+          for item in map(found.splits[split].__getitem__,
+                          range(len(found.splits[split])))]
+
+
+def test_windows_of_whole_machines(raw, tmp_path):
+  # Windows at rows 0, 4, 8 and 12; 0.15 of 10 machines is 2 for each.
+  assert '24 train, 8 validation, 8 test clips' in build(raw, tmp_path)
+  found, listed = load(tmp_path), names(tmp_path)
+  assert (tmp_path / 'data' / 'csv' / 'series_8').is_dir()
+  machines = {}
+  kind, wear = found.factors
+  assert kind.values == ('fan 9', 'fan 10', 'pump') and kind.kind == 'static'
+  assert (wear.num_classes, wear.kind, wear.values) == (
+      None, 'dynamic', ('wear',))
+  for split in 'train', 'validation', 'test':
+    for i, (name, first) in enumerate(zip(
+        listed[split], first_rows(found, split))):
+      machine, row = first // 100, first % 100
+      assert name == f'm{machine} row {row}' and row in (0, 4, 8, 12)
+      item = found.splits[split][i]
+      assert item['observed'].all() and item['x'].shape == (8, 2)
+      assert kind.values[item['labels/kind']] == (
+          'pump', 'fan 10', 'fan 9')[machine % 3]
+      np.testing.assert_allclose(
+          item['labels/wear'][:, 0], (first + np.arange(8)) / 10, rtol=1e-6)
+      machines.setdefault(split, set()).add(machine)
+  assert sorted(sum(map(list, machines.values()), [])) == list(range(10))
+
+
+def test_split_by_time_takes_the_last_rows_for_tests(tmp_path):
+  write(tmp_path / 'raw', 'a.csv', rows('m', 100))
+  write(tmp_path / 'raw' / 'sub', 'b.csv', rows('m', 5))
+  told = build(tmp_path / 'raw', tmp_path, id=None, split_by='time', window=6,
+               stride=3, labels='', targets='', validation_fraction=0.1,
+               test_fraction=0.2)
+  # Rows 0 to 69, 70 to 79 and 80 to 99; b is too short, all three parts of it.
+  assert '2 series; 3 of their parts are shorter than 6 rows' in told
+  found = load(tmp_path, window=6)
+  assert first_rows(found, 'train') == list(range(0, 65, 3))
+  assert first_rows(found, 'validation') == [70, 73]
+  assert first_rows(found, 'test') == [80, 83, 86, 89, 92]
+  assert names(tmp_path)['test'][0] == 'a row 80'
+  assert found.factors == ()
+
+
+def test_what_was_not_measured_is_zero_and_empty_windows_are_counted(tmp_path):
+  found = rows('m', 100)
+  for n in range(10, 20):
+    found[n][2] = found[n][3] = 'NA'
+  found[3][2] = ''
+  write(tmp_path / 'raw', 'a.csv', found)
+  told = build(tmp_path / 'raw', tmp_path, split_by='time', window=5,
+               stride=None)
+  assert '12 train' in told  # 70 / 5 windows, of which two are empty.
+  assert '\n2 windows without any value were left out' in told
+  item = load(tmp_path, window=5).splits['train'][0]
+  assert item['observed'][:, 0].tolist() == [True, True, True, False, True]
+  assert item['observed'][:, 1].all() and item['x'][3, 0] == 0
+
+
+def test_other_options_are_refused_in_the_same_folder(raw, tmp_path):
+  build(raw, tmp_path)
+  assert 'already prepared' in build(raw, tmp_path)
+  with pytest.raises(ValueError, match='stride: 4 there, 8 here'):
+    build(raw, tmp_path, stride=8)
+  with pytest.raises(ValueError, match='manual_dir: .*raw there, .*other here'):
+    build(tmp_path / 'other', tmp_path)
+  assert '24 train' in build(raw, tmp_path, set='second')
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda r: r[3].__setitem__(0, '2024-01-01 01:00'),
+     'row 5, column time: 2024-01-01T01:00.* comes after 2024-01-01T02:00'),
+    (lambda r: r[3].__setitem__(0, '2024-01-01 02:00'), 'row 5, .*there twice'),
+    (lambda r: r[3].__setitem__(0, 'noon'), "row 5, column time: 'noon'; expe"),
+    (lambda r: r[3].__setitem__(4, 'fan 9'),
+     "row 5, column kind: 'fan 9'; expected 'pump' as in the first row"),
+    (lambda r: r[0].__setitem__(4, ''), "row 2, column kind: ''; expected a l"),
+    (lambda r: r[3].__setitem__(2, 'inf'), 'row 5, column heat: inf; expected'),
+    (lambda r: r[3].__setitem__(5, 'x'), "row 5, column wear: 'x'; expected a"),
+    (lambda r: r[3].pop(), 'row 5, column wear: the row has 5 cells'),
+    (lambda r: [row.__setitem__(3, 'NA') for row in r],
+     'row 2, column load: no value here nor in the 99 rows below'),
+])
+def test_wrong_cells_are_named(raw, tmp_path, change, message):
+  found = [r for n in range(5) for r in rows(f'm{2 * n}', 20)]
+  change(found)
+  write(raw, 'part0.csv', found)
+  with pytest.raises(ValueError, match=f'part0.csv, {message}'):
+    build(raw, tmp_path)
+  assert not (tmp_path / 'data').exists()
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(columns=''), '--columns is missing; expected'),
+    (dict(columns='heat,cold'), 'row 1, column cold: there 0 times'),
+    (dict(id='number'), 'row 1, column number: there 0 times'),
+    (dict(labels='kind,kind'), "'kind'; expected different names"),
+    (dict(labels='heat'), "'heat'; expected different names"),
+    (dict(targets='mask'), "'mask'; expected .*none of x, mask, observed"),
+    (dict(set='a b'), "set='a b', expected letters"),
+    (dict(window=0), 'window=0, expected 1 or more'),
+    (dict(split_by='day'), "Unknown split_by 'day'. Known: id, time"),
+    (dict(test_fraction=0.9), 'expected both above 0 and less than 1 together'),
+    (dict(window=21), 'the split train holds no samples; .*shorter windows'),
+])
+def test_wrong_options_are_refused(raw, tmp_path, options, message):
+  with pytest.raises(ValueError, match=message):
+    build(raw, tmp_path, **options)
+
+
+def test_series_that_cannot_be_told_apart(tmp_path):
+  write(tmp_path / 'raw', 'a.csv', rows('m', 40))
+  with pytest.raises(ValueError, match=r'1 series \(m\); expected at least 3'):
+    build(tmp_path / 'raw', tmp_path)
+  write(tmp_path / 'raw', 'b.csv', rows('m', 40))
+  with pytest.raises(ValueError, match='b.csv, column machine: m is in anoth'):
+    build(tmp_path / 'raw', tmp_path)
+  (tmp_path / 'none').mkdir()
+  with pytest.raises(ValueError, match='holds no csv file; expected one'):
+    build(tmp_path / 'none', tmp_path)
