@@ -35,6 +35,7 @@ from seqdiff.methods import latent
 from seqdiff.nets import convnet
 from seqdiff.nets import decoders
 from seqdiff.nets import encoders
+from seqdiff.nets import skip_mlp
 from seqdiff.nets import unet
 
 # Settings of the loader; what else is in `config.data` belongs to the set.
@@ -154,7 +155,7 @@ def judge_config(
 
 
 def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
-  """DiffSDA for video."""
+  """DiffSDA: for video, or with `method.variables` for series."""
   options = _plain(config.method)
   options.pop('name')
   net = {'dtype': _pick('dtype', options.pop('dtype'), _DTYPES),
@@ -163,23 +164,46 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
       'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
       'shared_static', 'feature_norm')}
   head.update(_doubled(options, head))
-  denoiser = {
-      **options.pop('denoiser'), 'as_published': options.pop('as_published')}
+  backbone, denoiser = (_series_nets if 'variables' in options
+                        else _video_nets)(options, net)
   diffusion = {_paper_name(k): v for k, v in options.pop('diffusion').items()}
   solver = _solver(config, diffsda.Solver)
   _pick('sampler', solver.name, samplers.SOLVERS)
   _ = solver.sigmas  # An impossible ladder fails now, not after training.
-  channels = options.pop('image_channels')
   return _construct(
       diffsda.DiffSDA, options, 'method',
-      encoder=encoders.VideoEncoder(
-          _backbone(options.pop('encoder'), net, 'method.encoder', _BACKBONES),
-          _construct(encoders.SequenceHead, head, 'method')),
-      denoiser=decoders.VideoDenoiser(_construct(
-          unet.UNet, {**denoiser, **net}, 'method.denoiser',
-          out_channels=channels)),
+      encoder=encoders.SequenceEncoder(
+          backbone, _construct(encoders.SequenceHead, head, 'method')),
+      denoiser=decoders.AdaGNDenoiser(denoiser),
       diffusion=_construct(edm.EDM, diffusion, 'method.diffusion'),
       solver=solver)
+
+
+def _video_nets(options, net) -> tuple[nn.Module, nn.Module]:
+  """What reads frames, and what denoises them; taken out of the options."""
+  denoiser = {
+      **options.pop('denoiser'), 'as_published': options.pop('as_published')}
+  return (
+      _backbone(options.pop('encoder'), net, 'method.encoder', _BACKBONES),
+      _construct(unet.UNet, {**denoiser, **net}, 'method.denoiser',
+                 out_channels=options.pop('image_channels')))
+
+
+def _series_nets(options, net) -> tuple[nn.Module, nn.Module]:
+  """As `_video_nets`, for series."""
+  if net != {'dtype': jnp.float32, 'remat': False}:
+    raise ValueError(
+        "config.method.dtype or remat is set with method.variables; expected "
+        "'float32' and False, which suffice for series. Set them back.")
+  if options['recolour']:
+    raise ValueError(
+        'config.method.recolour=True with method.variables; expected False, '
+        'series have no colours. Set it back.')
+  make = functools.partial(_construct, skip_mlp.SkipMLP)
+  return (
+      make(options.pop('encoder'), 'method.encoder', out_features=None),
+      make(options.pop('denoiser'), 'method.denoiser',
+           out_features=options.pop('variables')))
 
 
 def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:

@@ -129,6 +129,7 @@ class EDM:
       x0: types.Array,
       eps: types.Array,
       sigma: types.Array,
+      observed: types.Array | None = None,
   ) -> jax.Array:
     """Weighted denoising error of each frame (Eq. 8; DiffSDA's only loss).
 
@@ -137,12 +138,15 @@ class EDM:
       x0: (B, T, ...) clean clips.
       eps: unit Gaussian noise, shaped as x0.
       sigma: (B, T) noise level of each frame.
+      observed: None, or shaped as x0, 0 for values whose error does not count.
 
     Returns:
-      (B, T) mean over the values of a frame.
+      (B, T) mean over all values of a frame.
     """
     x_noisy = x0 + shapes.expand_like(sigma, x0) * eps
     error = jnp.square(self.denoise(inner_net, x_noisy, sigma) - x0)
+    if observed is not None:
+      error = error * observed
     error = jnp.mean(error, axis=tuple(range(2, error.ndim)))
     return self.weight(sigma) * error
 

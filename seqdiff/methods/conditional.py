@@ -104,16 +104,17 @@ class Conditional:
     """What is decoded of a batch: in training random frames and codes.
 
     Returns:
-      Frames (B, n, H, W, C), their mask (B, n), codes, and penalties (B,).
+      The arrays `x`, `mask` (and `observed`) of these frames, their codes, and
+      penalties (B,).
     """
     if train:
       return self._draw(params, batch, key)
     codes, penalty = self._codes(params, _seen(batch), batch['mask'])
-    return batch['x'], batch['mask'], codes, penalty
+    return _shown(batch), codes, penalty
 
   def _draw(self, params, batch, key):
     """`_read` in training."""
-    x, mask, index = batch['x'], batch['mask'], batch['index']
+    mask, index = batch['mask'], batch['index']
     seen = _seen(batch)
     encode = lambda name, x, mask: self.encoder.apply(
         params, x, mask, train=True,
@@ -136,9 +137,10 @@ class Conditional:
         dynamic = choose(encode('dynamic', seen, mask)[1])
     if static.ndim == 3:  # Of the ablation without sharing.
       static = choose(static)
-    x, mask = choose(x), choose(mask)
-    codes, penalty = self._limit_both(static, dynamic, mask, key, index)
-    return x, mask, codes, penalty
+    shown = {name: choose(a) for name, a in _shown(batch).items()}
+    codes, penalty = self._limit_both(
+        static, dynamic, shown['mask'], key, index)
+    return shown, codes, penalty
 
   def _read_static(self, encode, x, mask, order):
     """The static code, of all frames or of `static_frames` random ones."""
@@ -200,3 +202,8 @@ class Conditional:
 def _seen(batch):
   """What the encoder sees: the clips, or the frames that they stand for."""
   return data_batch.to_float(batch.get('frames', batch['x']))
+
+
+def _shown(batch):
+  """What the denoiser learns to give back."""
+  return {k: batch[k] for k in ('x', 'mask', 'observed') if k in batch}

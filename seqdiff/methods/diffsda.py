@@ -67,10 +67,14 @@ class DiffSDA(conditional.Conditional):
   Attributes:
     diffusion: constants of the loss.
     solver: how `decode` samples.
+    count_missing: series only: the loss is a mean over all values, those that
+      are missing and the padding included (released code). Default: over what
+      was observed.
   """
 
   diffusion: edm.EDM = edm.EDM()
   solver: Solver = Solver()
+  count_missing: bool = False
 
   def loss(
       self,
@@ -83,14 +87,20 @@ class DiffSDA(conditional.Conditional):
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss of each clip (B,), see `methods.base.Trainable`."""
     index = batch['index']
-    x, mask, codes, penalty = self._read(params['encoder'], batch, key, train)
+    shown, codes, penalty = self._read(params['encoder'], batch, key, train)
+    x, mask, observed = shown['x'], shown['mask'], shown.get('observed')
     sigma = self.diffusion.sample_sigma(
         keys.named(key, 'sigma'), index, x.shape[1], step=step)
     eps = keys.normal(keys.named(key, 'eps'), index, x.shape[1:])
     inner = self._denoise(
         params, codes, key=keys.named(key, 'dropout'), train=train)
-    per_frame = self.diffusion.loss(inner, x, eps, sigma)
-    denoising = shapes.masked_mean(per_frame, mask)
+    per_frame = self.diffusion.loss(inner, x, eps, sigma, observed)
+    if observed is None:
+      denoising = shapes.masked_mean(per_frame, mask)
+    else:
+      denoising = jnp.mean(per_frame, axis=1)
+      if not self.count_missing:
+        denoising /= jnp.maximum(jnp.mean(observed, axis=(1, 2)), 1e-6)
     return denoising + sum(penalty.values()), {
         'denoising': denoising, **penalty}
 

@@ -100,7 +100,8 @@ class DiViD(conditional.Conditional):
     """The loss of each clip (B,), see `methods.base.Trainable`."""
     del step
     index, num_real = batch['index'], jnp.sum(batch['mask'], axis=1)
-    x, mask, codes, penalty = self._read(params['encoder'], batch, key, train)
+    shown, codes, penalty = self._read(params['encoder'], batch, key, train)
+    x, mask = shown['x'], shown['mask']
     t = self.diffusion.sample_t(keys.named(key, 't'), index, x.shape[1])
     eps = self.diffusion.sample_eps(
         keys.named(key, 'eps'), index, x.shape[1:])

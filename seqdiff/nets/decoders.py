@@ -6,20 +6,21 @@ import jax.numpy as jnp
 
 from seqdiff.core import shapes
 from seqdiff.nets import blocks
+from seqdiff.nets import skip_mlp
 from seqdiff.nets import unet
 
 
-class VideoDenoiser(nn.Module):
-  """The AdaGN U-Net of DiffSDA (arXiv:2510.05717, App. A), frame by frame.
+class AdaGNDenoiser(nn.Module):
+  """The denoiser of DiffSDA (arXiv:2510.05717, App. A), frame by frame.
 
   A frame is conditioned on its noise level first and on a = [d, s] second,
   the dynamic code before the static code as in the released code.
 
   Attributes:
-    backbone: the U-Net.
+    backbone: the U-Net with AdaGN, or for series a `SkipMLP`.
   """
 
-  backbone: unet.UNet
+  backbone: unet.UNet | skip_mlp.SkipMLP
 
   @nn.compact
   def __call__(
@@ -34,14 +35,14 @@ class VideoDenoiser(nn.Module):
     """F for each frame.
 
     Args:
-      x: (B, T, H, W, C) scaled noised clips.
+      x: (B, T, ...) scaled noised clips.
       c_noise: (B, T) noise conditioning.
       static: (B, Ds), or (B, T, Ds) if it is not shared.
       dynamic: (B, T, Dd).
       train: whether dropout is active.
 
     Returns:
-      (B, T, H, W, C) float32.
+      float32, shaped as x.
     """
     channels = self.backbone.channels
     codes = jnp.concatenate([dynamic, _per_frame(static, dynamic)], axis=-1)

@@ -15,6 +15,7 @@ from seqdiff.core import shapes
 from seqdiff.nets import blocks
 from seqdiff.nets import convnet
 from seqdiff.nets import recurrent
+from seqdiff.nets import skip_mlp
 from seqdiff.nets import transformer
 from seqdiff.nets import unet
 
@@ -93,17 +94,17 @@ class SequenceHead(nn.Module):
     return pooled, static, dynamic
 
 
-class VideoEncoder(nn.Module):
-  """A U-Net for each frame, flattened, and a head over the frames.
+class SequenceEncoder(nn.Module):
+  """A network for each frame, flattened, and a head over the frames.
 
   Attributes:
-    backbone: maps frames (B*T, H, W, C) to feature maps (B*T, H, W, c), as in
-      DiffSDA, or to vectors (B*T, c). Departure: `convnet.FrameEncoder` is
-      several times cheaper.
+    backbone: as in DiffSDA a U-Net, which maps frames (B*T, H, W, C) to feature
+      maps (B*T, H, W, c), or for series a `SkipMLP`, (B*T, F) -> (B*T, c).
+      Departure: `convnet.FrameEncoder` is several times cheaper than a U-Net.
     head: maps flattened features to codes.
   """
 
-  backbone: unet.UNet | convnet.FrameEncoder
+  backbone: unet.UNet | convnet.FrameEncoder | skip_mlp.SkipMLP
   head: SequenceHead
 
   @property
@@ -114,7 +115,7 @@ class VideoEncoder(nn.Module):
   def __call__(
       self, x: jax.Array, mask: jax.Array, *, train: bool = False
   ) -> tuple[jax.Array, jax.Array]:
-    """Clips (B, T, H, W, C), mask (B, T) -> as `SequenceHead`."""
+    """Clips (B, T, ...), mask (B, T) -> as `SequenceHead`."""
     features = self.backbone(shapes.merge_frames(x), train=train)
     features = features.reshape(x.shape[0], x.shape[1], -1)
     return self.head(features, mask)
@@ -130,7 +131,7 @@ class ResidualEncoder(nn.Module):
     static_dim: size Ds of the static code.
     dynamic_dim: size Dd of a dynamic code.
     backbone: None: features are the flattened values of a frame, as of the
-      latents of a frozen first stage; or a network as in `VideoEncoder`.
+      latents of a frozen first stage; or a network as in `SequenceEncoder`.
     aggregator: 'transformer', or 'lstm' (ablation, Table 2).
     layers: layers of the aggregator: 4 for 'transformer', 2 for 'lstm'.
     width: size of the projected residuals, and hidden size of an LSTM.

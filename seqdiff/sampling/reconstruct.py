@@ -4,7 +4,6 @@ from collections.abc import Callable
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
@@ -38,6 +37,6 @@ def make_reconstruct(
       x_init = method.invert(params, factors, x)
     else:
       x_init = noise.fresh(x_T, key, batch['index'], x.shape[1:])
-    return jnp.clip(method.decode(params, factors, x_init), -1.0, 1.0)
+    return data_batch.in_range(method.decode(params, factors, x_init))
 
   return devices.over_devices(reconstruct)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from seqdiff.data import batch as data_batch
 from seqdiff.methods import base
@@ -49,7 +48,7 @@ def make_swap(
       x_init = method.invert(params, of_a, x_a)
     else:
       x_init = noise.fresh(x_T, key, a['index'], x_b.shape[1:])
-    return jnp.clip(
-        method.decode(params, base.swap(of_a, of_b), x_init), -1.0, 1.0)
+    return data_batch.in_range(
+        method.decode(params, base.swap(of_a, of_b), x_init))
 
   return devices.over_devices(swap)

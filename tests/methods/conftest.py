@@ -15,10 +15,10 @@ from seqdiff.nets import unet
 def real():
   """A method with Gaussian codes, parameters that all matter, and a batch."""
   method = diffsda.DiffSDA(
-      encoder=encoders.VideoEncoder(
+      encoder=encoders.SequenceEncoder(
           convnet.FrameEncoder(features=6, channels=8),
           encoders.SequenceHead(8, 4, hidden=5, aggregator='pool')),
-      denoiser=decoders.VideoDenoiser(unet.UNet(
+      denoiser=decoders.AdaGNDenoiser(unet.UNet(
           out_channels=3, channels=8, multipliers=(1,), num_blocks=0,
           attention_levels=(), groups=4, dropout=0.0)),
       static_kl=0.1, dynamic_kl=0.1)

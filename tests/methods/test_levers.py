@@ -245,7 +245,7 @@ def test_static_codes_that_are_not_shared_are_of_the_decoded_frames(
 class Thorough:
   """An encoder that claims to look at other frames."""
 
-  encoder: encoders.VideoEncoder
+  encoder: encoders.SequenceEncoder
   frame_by_frame: bool = False
 
   def apply(self, *args, **kwargs):

@@ -17,7 +17,7 @@ def tiny():
   """A denoiser with random parameters, and arguments for it."""
   rng = np.random.default_rng(0)
   draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
-  net = decoders.VideoDenoiser(unet.UNet(
+  net = decoders.AdaGNDenoiser(unet.UNet(
       3, 8, multipliers=(1,), num_blocks=0, attention_levels=(), groups=4))
   arguments = {
       'x': draw(2, 3, 4, 4, 3), 'c_noise': draw(2, 3),
@@ -107,10 +107,10 @@ PUBLISHED = {
 def test_published_nets_have_their_number_of_parameters(name):
   size, image_channels, expected, millions = PUBLISHED[name]
   pixels = 64 if image_channels == 3 else 32
-  encoder = encoders.VideoEncoder(
+  encoder = encoders.SequenceEncoder(
       unet.UNet(1, size['channels']),
       encoders.SequenceHead(size['static'], size['dynamic'], size['hidden']))
-  denoiser = decoders.VideoDenoiser(
+  denoiser = decoders.AdaGNDenoiser(
       unet.UNet(image_channels, size['channels']))
 
   def init(key, x, frames):

@@ -39,7 +39,7 @@ def _run(net, x, mask=None):
 
 
 def _video(head):
-  return encoders.VideoEncoder(convnet.FrameEncoder(6, channels=4), head)
+  return encoders.SequenceEncoder(convnet.FrameEncoder(6, channels=4), head)
 
 
 def _influence(head):

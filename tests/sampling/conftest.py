@@ -100,10 +100,10 @@ def gaussian():
 def real():
   """DiffSDA with random weights that all matter: method and params."""
   method = diffsda.DiffSDA(
-      encoder=encoders.VideoEncoder(
+      encoder=encoders.SequenceEncoder(
           convnet.FrameEncoder(features=8, channels=4),
           encoders.SequenceHead(4, 2, hidden=8, aggregator='pool')),
-      denoiser=decoders.VideoDenoiser(unet.UNet(
+      denoiser=decoders.AdaGNDenoiser(unet.UNet(
           out_channels=3, channels=8, multipliers=(1,), num_blocks=1,
           attention_levels=(), groups=4, dropout=0.0, patch_size=2)),
       solver=diffsda.Solver('heun', num_steps=3, sigma_max=20.0))

@@ -1,0 +1,145 @@
+"""Tests of `methods.diffsda` on series with values that are missing."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.common import series
+from seqdiff import build
+from seqdiff.core import keys
+from seqdiff.data import loader
+from seqdiff.diffusion import edm
+from seqdiff.methods import diffsda
+from tests.methods import toys
+
+KEY = jax.random.key(3)
+HOLES = np.random.default_rng(1).uniform(size=(3, 6, 4)) < 0.3
+
+
+class Values:
+  """An encoder without weights: codes are values of the series."""
+
+  def apply(self, params, x, mask, **kwargs):
+    del params, mask, kwargs
+    return x[:, 0], x
+
+
+def _source(fill=0.0):
+  """Series, partly missing; the second one is padded after four steps."""
+  x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
+  mask = np.arange(6)[None] < np.array([[6], [4], [6]])
+  observed = ~HOLES & mask[..., None]
+  x = np.where(observed, x, np.float32(fill))
+  return [{'x': x[i], 'mask': mask[i], 'observed': observed[i]}
+          for i in range(3)]
+
+
+def _batch(**kwargs):
+  return next(loader.eval_batches(
+      _source(**kwargs), batch_size=3, num_frames=6))
+
+
+def _loss(method, params, batch, train=True):
+  loss, _ = method.loss(params, batch, KEY, step=jnp.int32(0), train=train)
+  return loss
+
+
+@pytest.fixture(scope='module')
+def real():
+  """The published networks, made small, with random parameters."""
+  config = series.get_config()
+  config.method.update(variables=4, static_dim=3, dynamic_dim=2, hidden=5)
+  config.method.encoder.width = config.method.denoiser.width = 8
+  method = build.method(config)
+  rng = np.random.default_rng(2)
+  params = jax.tree.map(
+      lambda a: (0.3 * rng.normal(size=a.shape)).astype(np.float32),
+      jax.eval_shape(method.init, KEY, _batch()))
+  return method, params
+
+
+def test_values_that_are_missing_change_no_code_and_no_loss(real):
+  method, params = real
+  for fill in 1e3, np.nan:
+    batch = _batch(fill=fill)
+    np.testing.assert_array_equal(batch['x'], _batch()['x'])
+    loss = jax.jit(lambda batch: _loss(method, params, batch))
+    np.testing.assert_array_equal(loss(batch), loss(_batch()))
+
+
+def test_padding_changes_no_code(real):
+  method, params = real
+  batch = _batch()
+  encode = jax.jit(method.encode)
+  padded = encode(params, batch['x'], batch['mask'])
+  alone = encode(params, batch['x'][1:2, :4], batch['mask'][1:2, :4])
+  np.testing.assert_allclose(padded.static[1:2], alone.static, rtol=1e-5)
+  np.testing.assert_allclose(
+      padded.dynamic[1:2, :4], alone.dynamic, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_missing_gets_no_gradient(real):
+  method, params = real
+  batch = _batch()
+  def loss(x):  # Of the target: what the nets see does not change.
+    diffusion = edm.EDM()
+    net = lambda noisy, level: jnp.sin(noisy)
+    sigma = jnp.ones(x.shape[:2])
+    return jnp.sum(diffusion.loss(
+        net, x, jnp.zeros_like(x), sigma, batch['observed']))
+  grad = np.asarray(jax.grad(loss)(batch['x']))
+  assert (grad[~batch['observed']] == 0).all()
+  assert (grad[batch['observed']] != 0).all()
+
+
+@pytest.mark.parametrize('count_missing', [False, True])
+def test_loss_is_a_mean_over_what_was_observed_or_over_all(count_missing):
+  method = diffsda.DiffSDA(
+      encoder=Values(), denoiser=toys.Echo(), count_missing=count_missing)
+  batch = _batch()
+  x0, seen = batch['x'].astype(np.float64), batch['observed']
+  sigma = np.asarray(method.diffusion.sample_sigma(
+      keys.named(KEY, 'sigma'), batch['index'], 6), np.float64)[..., None]
+  eps = np.asarray(keys.normal(keys.named(KEY, 'eps'), batch['index'], (6, 4)))
+  c_skip = 0.25 / (sigma**2 + 0.25)
+  weight = (sigma**2 + 0.25) / (0.5 * sigma) ** 2
+  error = seen * weight * (c_skip * (x0 + sigma * eps) - x0) ** 2
+  expected = error.mean(axis=(1, 2)) if count_missing else (
+      error.sum(axis=(1, 2)) / seen.sum(axis=(1, 2)))
+  loss = _loss(method, {'encoder': None, 'denoiser': None}, batch)
+  np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+def test_frames_that_are_drawn_bring_what_was_observed_of_them(real):
+  method, params = real
+  method = dataclasses.replace(method, frames_per_step=2)
+  shown, codes, _ = method._read(params['encoder'], _batch(), KEY, True)
+  assert shown['x'].shape == (3, 2, 4) == shown['observed'].shape
+  assert codes.dynamic.shape == (3, 2, 2)
+  np.testing.assert_array_equal(shown['x'] != 0, shown['observed'])
+
+
+def test_decoding_gives_back_what_inversion_read(real):
+  method, params = real
+  method = dataclasses.replace(method, solver=diffsda.Solver(num_steps=64))
+  batch = _batch()
+  factors = method.encode(params, batch['x'], batch['mask'])
+  x_T = method.invert(params, factors, batch['x'])
+  again = jax.jit(method.decode)(params, factors, x_T)
+  np.testing.assert_allclose(again, batch['x'], atol=0.02)
+  chex.assert_tree_all_finite(x_T)
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'recolour': True}, 'recolour=True with method.variables'),
+    ({'dtype': 'bfloat16'}, "expected 'float32' and False"),
+])
+def test_settings_that_suit_no_series_are_refused(changes, message):
+  config = series.get_config()
+  config.method.update(changes)
+  with pytest.raises(ValueError, match=message):
+    build.method(config)
