@@ -3,8 +3,9 @@
   python -m seqdiff.main --config=configs/divid_mhad_depth32_ablation.py:lstm \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-The rows are in configs/common/divid.py; `full` changes nothing. Not run to the
-end yet.
+The rows are in configs/common/divid.py; `full` changes nothing. Results are in
+configs/results/divid_mhad_depth32_ablation-*, those of `full` in
+configs/results/divid_mhad_depth32.
 """
 
 import ml_collections

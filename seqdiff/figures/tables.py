@@ -97,6 +97,8 @@ TABLES: Mapping[str, Table] = {
         ('config', 'data set', 'step'),
         (
             Column('leakage', 'leakage'),
+            Column('average', 'average'),
+            Column('in sample', 'in_sample/average'),
             Column('S→D', 's_to_d/*'),
             Column('D→S', 'd_to_s/*'),
             Column('S→S', 's_to_s/*'),
