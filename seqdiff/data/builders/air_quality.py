@@ -14,7 +14,6 @@ every sample for validation are in training.
 """
 
 from collections.abc import Mapping
-import dataclasses
 import datetime
 import pathlib
 import re
@@ -23,7 +22,6 @@ import numpy as np
 
 from seqdiff.data import batch
 from seqdiff.data import tables
-from seqdiff.data.builders import base
 from seqdiff.data.builders import series
 
 STATIONS = (
@@ -52,32 +50,17 @@ _RAIN = ('mm', 0, 500)
 _TIME = ('year', 'month', 'day', 'hour')
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-  """How the samples are divided."""
-
-  seed: int = base.option(0, 'which samples are for validation')
-
-  def __post_init__(self):
-    series.check_options(self)
-
-  @property
-  def config_name(self) -> str:
-    """Folder of this form of the set."""
-    return 'months'
-
-
 class AirQuality(series.Series):
   """TFDS builder of the Beijing multi-site air quality data."""
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
       'manual_dir is a folder with the files PRSA_Data_*.csv of '
       'https://archive.ics.uci.edu/dataset/501.')
-  OPTIONS = Options
+  OPTIONS = series.Options
 
   @classmethod
   def collect(
-      cls, options: Options, root: pathlib.Path
+      cls, options: series.Options, root: pathlib.Path
   ) -> series.Collection:
     """Reads the twelve files and cuts them into months."""
     samples, num_rows = {}, 0

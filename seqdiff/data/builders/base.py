@@ -20,6 +20,7 @@ a label. The options that say which `form` of a set is meant are also those of
 import abc
 from collections.abc import Mapping
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
@@ -110,3 +111,32 @@ def form_of(options: Any) -> dict[str, Any]:
   """The options that say which form of the set is meant."""
   return {field.name: getattr(options, field.name)
           for field in dataclasses.fields(options) if field.metadata['form']}
+
+
+def absolute(path: str) -> str:
+  """A folder as it is kept in a manifest."""
+  return str(pathlib.Path(path).expanduser().resolve())
+
+
+def changes(
+    manifest: Mapping[str, Any], options: Any, manual_dir: str
+) -> list[str]:
+  """Options, and the folder, that are not those of the manifest."""
+  there = {**manifest['options'], 'manual_dir': manifest['manual_dir']}
+  here = {**dataclasses.asdict(options), 'manual_dir': absolute(manual_dir)}
+  return [f'{name}: {there.get(name)} there, {value} here'
+          for name, value in here.items() if there.get(name) != value]
+
+
+def read_beside(path: pathlib.Path, name: str) -> Any:
+  """A json file beside the clips of a prepared set.
+
+  Raises:
+    ValueError: if it is not whole.
+  """
+  try:
+    return json.loads((pathlib.Path(path) / name).read_text())
+  except (OSError, ValueError) as error:
+    raise ValueError(
+        f'{path} has no readable {name} ({error}); expected the folder as it '
+        'was prepared. Delete it and prepare it again.') from error

@@ -109,7 +109,7 @@ class FramesConfig(tfds.core.BuilderConfig):
   rows_without_clip: list[str] = dataclasses.field(default_factory=list)
 
   def __post_init__(self):
-    self.manual_dir = _absolute(self.manual_dir)
+    self.manual_dir = base.absolute(self.manual_dir)
 
 
 class Frames(base.Builder):
@@ -155,12 +155,12 @@ class Frames(base.Builder):
     """As kept in the manifest."""
     return tuple(
         batch.Factor(f['name'], f['kind'], len(f['values']), tuple(f['values']))
-        for f in read_manifest(path)['factors'])
+        for f in base.read_beside(path, MANIFEST)['factors'])
 
   @classmethod
   def reading_in(cls, path: pathlib.Path) -> dict[str, Any]:
     """Crop and rate of the clips."""
-    options = read_manifest(path)['options']
+    options = base.read_beside(path, MANIFEST)['options']
     return {name: options[name] for name in ('crop', 'stride', 'fps')}
 
   @classmethod
@@ -168,15 +168,12 @@ class Frames(base.Builder):
       cls, path: pathlib.Path, options: Any, manual_dir: str
   ) -> list[str]:
     """Options and folder that are not those of the manifest."""
-    manifest = read_manifest(path)
-    there = {**manifest['options'], 'manual_dir': manifest['manual_dir']}
-    here = {**dataclasses.asdict(options), 'manual_dir': _absolute(manual_dir)}
-    return [f'{name}: {there.get(name)} there, {value} here'
-            for name, value in here.items() if there.get(name) != value]
+    return base.changes(
+        base.read_beside(path, MANIFEST), options, manual_dir)
 
   def summary(self) -> str:
     """The videos that gave no or not all clips, and what else was passed by."""
-    skipped = read_manifest(self.data_path)['skipped']
+    skipped = base.read_beside(self.data_path, MANIFEST)['skipped']
     config = self.builder_config
     total = len(config.catalogue.videos) + len(config.catalogue.skipped)
     lines = [f'  {name}: {reason}' for name, reason in skipped.items()]
@@ -265,17 +262,3 @@ class Frames(base.Builder):
         rows_without_clip=config.rows_without_clip)
     # TFDS gives the folder its name only after this.
     (self.data_path / MANIFEST).write_text(json.dumps(manifest, indent=1))
-
-
-def _absolute(path: str) -> str:
-  return str(pathlib.Path(path).expanduser().resolve())
-
-
-def read_manifest(path: pathlib.Path) -> dict[str, Any]:
-  """The manifest of the set in `path`; ValueError if it is not whole."""
-  try:
-    return json.loads((pathlib.Path(path) / MANIFEST).read_text())
-  except (OSError, ValueError) as error:
-    raise ValueError(
-        f'{path} has no readable {MANIFEST} ({error}); expected the folder as '
-        'it was prepared. Delete it and prepare it again.') from error

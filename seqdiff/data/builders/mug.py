@@ -110,7 +110,8 @@ class Mug(frames.Frames):
   @classmethod
   def reading_in(cls, path: pathlib.Path) -> dict[str, Any]:
     """As most takes are read, which have more than 30 frames."""
-    return {'crop': frames.read_manifest(path)['options']['crop'], 'stride': 2}
+    options = base.read_beside(path, frames.MANIFEST)['options']
+    return {'crop': options['crop'], 'stride': 2}
 
   def _clips_of(self, video):
     o = self.builder_config.options

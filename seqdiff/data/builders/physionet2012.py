@@ -25,7 +25,6 @@ counts twice if another variable has two measurements in its minute.
 
 import collections
 from collections.abc import Mapping
-import dataclasses
 import math
 import pathlib
 import re
@@ -36,7 +35,6 @@ import tqdm
 from seqdiff.core import errors
 from seqdiff.data import batch
 from seqdiff.data import tables
-from seqdiff.data.builders import base
 from seqdiff.data.builders import series
 
 VARIABLES = {
@@ -74,32 +72,17 @@ CLEANING = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-  """How the samples are divided."""
-
-  seed: int = base.option(0, 'which samples are for validation')
-
-  def __post_init__(self):
-    series.check_options(self)
-
-  @property
-  def config_name(self) -> str:
-    """Folder of this form of the set."""
-    return 'hourly'
-
-
 class Physionet2012(series.Series):
   """TFDS builder of set A of the PhysioNet challenge of 2012."""
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
       'manual_dir is a folder with set-a/ and Outcomes-a.txt of '
       'https://physionet.org/content/challenge-2012/1.0.0/.')
-  OPTIONS = Options
+  OPTIONS = series.Options
 
   @classmethod
   def collect(
-      cls, options: Options, root: pathlib.Path
+      cls, options: series.Options, root: pathlib.Path
   ) -> series.Collection:
     """Reads all stays and keeps those that the rules allow."""
     died = read_outcomes(root / 'Outcomes-a.txt')

@@ -80,6 +80,21 @@ class SeriesConfig(tfds.core.BuilderConfig):
   std: np.ndarray | None = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How the samples of a set are divided that has one form only."""
+
+  seed: int = base.option(0, 'which samples are for validation')
+
+  def __post_init__(self):
+    check_options(self)
+
+  @property
+  def config_name(self) -> str:
+    """Folder of this form of the set."""
+    return 'hourly'
+
+
 class Series(base.Builder):
   """TFDS builder of series that fit into memory."""
 
@@ -112,33 +127,31 @@ class Series(base.Builder):
         collection.splits['train'], list(collection.variables))
     return SeriesConfig(
         name=options.config_name, options=options, collection=collection,
-        manual_dir=_absolute(manual_dir), mean=mean, std=std)
+        manual_dir=base.absolute(manual_dir), mean=mean, std=std)
 
   @classmethod
   def factors_in(cls, path: pathlib.Path) -> tuple[batch.Factor, ...]:
     """As kept in the manifest."""
     return tuple(batch.Factor(**{**f, 'values': tuple(f['values'])})
-                 for f in _read(path, MANIFEST)['factors'])
+                 for f in base.read_beside(path, MANIFEST)['factors'])
 
   @classmethod
   def variables_in(cls, path: pathlib.Path) -> tuple[batch.Variable, ...]:
     """As kept beside the clips."""
-    return tuple(batch.Variable(**v) for v in _read(path, NORMALISATION))
+    return tuple(batch.Variable(**v)
+                 for v in base.read_beside(path, NORMALISATION))
 
   @classmethod
   def differences(
       cls, path: pathlib.Path, options: Any, manual_dir: str
   ) -> list[str]:
     """Options and folder that are not those of the manifest."""
-    manifest = _read(path, MANIFEST)
-    there = {**manifest['options'], 'manual_dir': manifest['manual_dir']}
-    here = {**dataclasses.asdict(options), 'manual_dir': _absolute(manual_dir)}
-    return [f'{name}: {there.get(name)} there, {value} here'
-            for name, value in here.items() if there.get(name) != value]
+    return base.changes(
+        base.read_beside(path, MANIFEST), options, manual_dir)
 
   def summary(self) -> str:
     """What the rules of the set left out or changed."""
-    return ''.join(f'\n{line}' for line in _read(
+    return ''.join(f'\n{line}' for line in base.read_beside(
         self.data_path, MANIFEST)['report'])
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -259,17 +272,3 @@ def check_options(options: Any) -> None:
         raise ValueError(
             f'{field.name}={value}, expected {least} or more. Change '
             f'--{field.name}.')
-
-
-def _absolute(path: str) -> str:
-  return str(pathlib.Path(path).expanduser().resolve())
-
-
-def _read(path: pathlib.Path, name: str) -> Any:
-  """One of the files beside the clips; ValueError if it is not whole."""
-  try:
-    return json.loads((pathlib.Path(path) / name).read_text())
-  except (OSError, ValueError) as error:
-    raise ValueError(
-        f'{path} has no readable {name} ({error}); expected the folder as it '
-        'was prepared. Delete it and prepare it again.') from error
