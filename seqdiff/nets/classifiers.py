@@ -24,8 +24,8 @@ class ClipClassifier(nn.Module):
     network: 'lstm', the judge of the field (Bai et al. 2021, C-DSVAE; Naiman et
       al. 2023, SPYL): the DCGAN encoder of `convnet`, tanh, a bidirectional
       LSTM. Or 'r2plus1d' (Tran et al. 2018, arXiv:1711.11248): residual blocks
-      with convolutions over space and over time in turn, which tell actions
-      apart that need more than their poses.
+      with convolutions over space and over time in turn, which see motion at
+      every level, for large clips and long training.
     channels: channels of the first convolution; doubled up to 8 times that.
     features: 'lstm': size of the features of a frame.
     hidden: 'lstm': hidden size, per direction.
