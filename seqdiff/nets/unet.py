@@ -94,15 +94,7 @@ class UNet(nn.Module):
     """
     block = functools.partial(self._block, modulation=modulation, train=train)
     attend = functools.partial(self._attend, context=context)
-
-    def resize(h, name, how):
-      if self.resample == 'block':
-        return block(h, h.shape[-1], f'{name}_block', resample=how)
-      h, name, stride = (h, f'{name}_stride', 2) if how == 'down' else (
-          blocks.upsample(h), f'{name}_conv', 1)
-      return blocks.conv(h.shape[-1], name=name, stride=stride,
-                         dtype=self.dtype)(h)
-
+    resize = functools.partial(self._resize, block=block)
     top = len(self.multipliers) - 1
     h = blocks.conv(self.channels, name='head', dtype=self.dtype)(
         self._fold(x))
@@ -143,6 +135,15 @@ class UNet(nn.Module):
         as_published=self.as_published, third_conv=self.third_conv,
         zero_init=self.zero_init, resample=resample, dtype=self.dtype,
         name=name)(h, modulation, train)
+
+  def _resize(self, h, name, how, *, block):
+    """Half the sides ('down') or twice the sides ('up')."""
+    if self.resample == 'block':
+      return block(h, h.shape[-1], f'{name}_block', resample=how)
+    h, name, stride = (h, f'{name}_stride', 2) if how == 'down' else (
+        blocks.upsample(h), f'{name}_conv', 1)
+    return blocks.conv(
+        h.shape[-1], name=name, stride=stride, dtype=self.dtype)(h)
 
   def _attend(self, h, name, *, context):
     """Attention over the pixels, and to the context if it is 'cross'."""

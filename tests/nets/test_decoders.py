@@ -7,6 +7,7 @@ import pytest
 
 from seqdiff.nets import decoders
 from seqdiff.nets import encoders
+from seqdiff.nets import skip_mlp
 from seqdiff.nets import unet
 
 STATIC, DYNAMIC = 5, 3
@@ -88,38 +89,46 @@ def test_noise_level_is_the_first_modulation_and_the_codes_the_second(tiny):
     assert not _changes(apply, cut, arguments, **other).any()
 
 
-# Parameters of the released nets by their layer shapes: denoiser, U-Net of the
-# encoder, recurrences, heads, and all in millions (DiffSDA, Tables 6-7 and
-# released code).
+# Parameters of the released nets by their layer shapes: denoiser, network of
+# the encoder, recurrences, heads, and all in millions (DiffSDA, Tables 6-7 and
+# released code). Sizes: channels of both U-Nets, or widths of the perceptrons
+# of encoder and denoiser; hidden size, static and dynamic codes.
 PUBLISHED = {
-    'mug': (dict(channels=64, hidden=128, static=256, dynamic=64), 3,
+    'mug': ((64, 128, 256, 64), (64, 64, 3),
             (13_657_219, 8_227_009, 4_376_832, 74_048), 26.34),
-    'taichi': (dict(channels=64, hidden=1024, static=512, dynamic=64), 3,
+    'taichi': ((64, 1024, 512, 64), (64, 64, 3),
                (13_722_755, 8_227_009, 45_107_200, 1_114_688), 68.17),
-    'voxceleb': (dict(channels=192, hidden=1024, static=512, dynamic=12), 4,
+    'voxceleb': ((192, 1024, 512, 12), (32, 32, 4),
                  (122_306_308, 73_883_905, 19_941_376, 1_061_388), 217.19),
-    'celebv-hq': (dict(channels=192, hidden=1024, static=1024, dynamic=16), 4,
+    'celebv-hq': ((192, 1024, 1024, 16), (32, 32, 4),
                   (122_702_596, 73_883_905, 19_941_376, 2_114_576), 218.64),
+    'physionet': (((4 * 96, 4 * 256), 96, 24, 2), (10,),
+                  (7_509_358, 614_784, 398_016, 4_826), 8.53),
+    'air_quality': (((4 * 128, 4 * 256), 512, 16, 4), (10,),
+                    (7_507_822, 1_081_856, 4_989_952, 18_452), 13.60),
+    'etth1': (((4 * 256, 4 * 128), 512, 16, 4), (6,),
+              (3_001_130, 4_240_384, 7_087_104, 18_452), 14.35),
 }
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_nets_have_their_number_of_parameters(name):
-  size, image_channels, expected, millions = PUBLISHED[name]
-  pixels = 64 if image_channels == 3 else 32
+  (width, hidden, static, dynamic), frame, expected, millions = PUBLISHED[name]
+  if len(frame) == 3:
+    backbones = unet.UNet(1, width), unet.UNet(frame[-1], width)
+  else:
+    backbones = (skip_mlp.SkipMLP(None, width[0]),
+                 skip_mlp.SkipMLP(frame[-1], width[1]))
   encoder = encoders.SequenceEncoder(
-      unet.UNet(1, size['channels']),
-      encoders.SequenceHead(size['static'], size['dynamic'], size['hidden']))
-  denoiser = decoders.AdaGNDenoiser(
-      unet.UNet(image_channels, size['channels']))
+      backbones[0], encoders.SequenceHead(static, dynamic, hidden))
+  denoiser = decoders.AdaGNDenoiser(backbones[1])
 
   def init(key, x, frames):
     codes, params = encoder.init_with_output(key, x, frames)
     return params['params'], denoiser.init(key, x, frames, *codes)['params']
 
   encoder, denoiser = jax.eval_shape(
-      init, jax.random.key(0),
-      jnp.zeros((1, 2, pixels, pixels, image_channels)), jnp.zeros((1, 2)))
+      init, jax.random.key(0), jnp.zeros((1, 2, *frame)), jnp.zeros((1, 2)))
   count = lambda *trees: sum(a.size for a in jax.tree.leaves(trees))
   head = encoder['head']
   counts = (count(denoiser), count(encoder['backbone']),

@@ -1,12 +1,9 @@
-"""Tests of `nets.skip_mlp`, and of the size of the published nets of series."""
+"""Tests of `nets.skip_mlp`; sizes as published are in test_decoders.py."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqdiff.nets import decoders
-from seqdiff.nets import encoders
 from seqdiff.nets import skip_mlp
 
 RNG = np.random.default_rng(0)
@@ -53,41 +50,3 @@ def test_dropout_is_for_training():
       p, X, train=train, rngs={'dropout': jax.random.key(seed)})
   np.testing.assert_array_equal(run(0, False), run(1, False))
   assert np.abs(run(0, True) - run(1, True)).max() > 1e-3
-
-
-# Variables, widths of encoder and denoiser, codes, hidden size; parameters of
-# the denoiser, of the perceptron of the encoder, recurrences and heads, all in
-# millions (DiffSDA, Table 7 and released code).
-PUBLISHED = {
-    'physionet': ((10, 4 * 96, 4 * 256, 24, 2, 96),
-                  (7_509_358, 614_784, 398_016, 4_826), 8.53),
-    'air_quality': ((10, 4 * 128, 4 * 256, 16, 4, 512),
-                    (7_507_822, 1_081_856, 4_989_952, 18_452), 13.60),
-    'etth1': ((6, 4 * 256, 4 * 128, 16, 4, 512),
-              (3_001_130, 4_240_384, 7_087_104, 18_452), 14.35),
-}
-
-
-@pytest.mark.parametrize('name', PUBLISHED)
-def test_published_nets_have_their_number_of_parameters(name):
-  (variables, width, decoder_width, static, dynamic, hidden), expected, (
-      millions) = PUBLISHED[name]
-  encoder = encoders.SequenceEncoder(
-      skip_mlp.SkipMLP(None, width),
-      encoders.SequenceHead(static, dynamic, hidden))
-  denoiser = decoders.AdaGNDenoiser(
-      skip_mlp.SkipMLP(variables, decoder_width))
-
-  def init(key, x, frames):
-    codes, params = encoder.init_with_output(key, x, frames)
-    return params['params'], denoiser.init(key, x, frames, *codes)['params']
-
-  encoder, denoiser = jax.eval_shape(
-      init, jax.random.key(0), jnp.zeros((1, 2, variables)), jnp.zeros((1, 2)))
-  count = lambda *trees: sum(a.size for a in jax.tree.leaves(trees))
-  head = encoder['head']
-  counts = (count(denoiser), count(encoder['backbone']),
-            count(head['lstm'], head['rnn']),
-            count(head['static_head'], head['dynamic_head']))
-  assert counts == expected
-  assert round(sum(counts) / 1e6, 2) == millions

@@ -9,6 +9,7 @@ torch otherwise.
   clips = model.swap(x_a, x_b)
 """
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -41,7 +42,7 @@ class Noise:
   curves: torch.Tensor | None = None
 
 
-class Conditional(nn.Module):
+class Conditional(nn.Module, abc.ABC):
   """An encoder, a denoiser, and what is done to the codes between them.
 
   Args:
@@ -79,6 +80,7 @@ class Conditional(nn.Module):
     self.static_frames, self.frames_per_step = static_frames, frames_per_step
     self.recolour, self.centre = recolour, centre
 
+  @abc.abstractmethod
   def denoising(
       self,
       x: torch.Tensor,
@@ -88,7 +90,6 @@ class Conditional(nn.Module):
       step: int,
   ) -> torch.Tensor:
     """The denoising loss of each frame, (B, n)."""
-    raise NotImplementedError
 
   def penalties(
       self,
@@ -107,17 +108,17 @@ class Conditional(nn.Module):
     """
     return {}, {}
 
+  @abc.abstractmethod
   def decode(
       self, static: torch.Tensor, dynamic: torch.Tensor, x_T: torch.Tensor
   ) -> torch.Tensor:
     """Codes and unit noise -> clips, by the solver of the config."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def invert(
       self, static: torch.Tensor, dynamic: torch.Tensor, x: torch.Tensor
   ) -> torch.Tensor:
     """Clips -> unit x_T by the reverse ODE."""
-    raise NotImplementedError
 
   def forward(
       self,
