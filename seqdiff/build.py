@@ -40,7 +40,7 @@ from seqdiff.nets import unet
 
 # Settings of the loader; what else is in `config.data` belongs to the set.
 CUT_KEYS = ('num_frames', 'stride', 'take', 'first')  # How clips are cut.
-LOADER_KEYS = ('name', *CUT_KEYS, 'batch_size', 'eval_batch_size')
+LOADER_KEYS = ('name', *CUT_KEYS, 'batch_size', 'eval_batch_size', 'roll')
 _DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
@@ -69,7 +69,8 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
   else:
     result = disk.load(name, **options)
   _pick('split', config.eval.split, result.splits)
-  return result
+  steps = config.data.roll if 'roll' in config.data else 0
+  return data_batch.rolled(result, steps) if steps else result
 
 
 def method(config: ml_collections.ConfigDict) -> base.Method:
@@ -162,7 +163,7 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
          'remat': options.pop('remat')}
   head = {k: options.pop(k) for k in (
       'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
-      'shared_static', 'feature_norm')}
+      'shared_static', 'feature_norm', 'read_padding') if k in options}
   head.update(_doubled(options, head))
   backbone, denoiser = (_series_nets if 'variables' in options
                         else _video_nets)(options, net)

@@ -90,7 +90,8 @@ def open_cache(
   mean, std = _normalisation(config, statistics)
   bundle = lambda params: {
       'method': params, 'first_stage': stage, 'mean': mean, 'std': std}
-  return data_batch.mapped(cached, lambda z: (z - mean) / std), bundle
+  normalise = lambda item: {**item, 'x': (item['x'] - mean) / std}
+  return data_batch.mapped(cached, normalise), bundle
 
 
 def starting(

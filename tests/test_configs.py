@@ -56,10 +56,15 @@ def test_there_are_configs():
 
 
 def test_method_fits_the_data(config):
-  method, size = build.method(config), config.data.size
-  if 'first_stage' in config:  # What the method sees are latents.
-    method, size = method.method, size // 4
-  clips = (2, config.data.num_frames, size, size, config.method.image_channels)
+  method = build.method(config)
+  clips = (2, config.data.num_frames)
+  if 'variables' in config.method:
+    clips += (config.method.variables,)
+  else:
+    size = config.data.size
+    if 'first_stage' in config:  # What the method sees are latents.
+      method, size = method.method, size // 4
+    clips += (size, size, config.method.image_channels)
   batch = {'x': jnp.zeros(clips), 'mask': jnp.ones(clips[:2], bool),
            'index': jnp.arange(2)}
   has_factors = config.method.name != 'autoencoder'

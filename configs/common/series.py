@@ -4,9 +4,12 @@ Source unless noted: DiffSDA (arXiv:2510.05717), Tables 6-7 and released code,
 the air-quality row; what does not differ is as in configs/common/video.py.
 """
 
+from collections.abc import Sequence
+
 import ml_collections
 
 from configs.common import video
+from seqdiff.core import errors
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -20,10 +23,51 @@ def get_config() -> ml_collections.ConfigDict:
       dynamic_dim=4,
       hidden=512,  # Of the recurrences.
       count_missing=False,  # True: released code, see methods/diffsda.py.
+      noise_draws=1,  # 10: released code.
+      read_padding=False,  # True: released code, see nets/encoders.py.
       encoder=dict(width=4 * 128, layers=5, dropout=0.1),
       denoiser=dict(width=4 * 256, layers=5, dropout=0.1),
   )
   config.method.diffusion.update(p_mean=-0.4, p_std=1.0)
-  config.data.update(num_frames=672, batch_size=10)  # Hours; samples.
+  config.data.update(
+      data_dir='data',  # As given to seqdiff.data.prepare.
+      roll=0,  # Hours that series are shifted by, labels not (released code).
+      num_frames=672,  # Hours.
+      batch_size=10,
+      eval_batch_size=16,
+  )
   config.sampler.num_steps = 32  # NFE 63 (paper; its code has 16).
   return config
+
+
+def vary(
+    config: ml_collections.ConfigDict,
+    variant: str,
+    others: Sequence[str],
+    *,
+    roll: int,
+) -> ml_collections.ConfigDict:
+  """The config, with the switches of the released code if `as_published`.
+
+  Args:
+    config: the config.
+    variant: 'as_published' or one of `others`.
+    others: names of variants that need nothing more.
+    roll: hours by which the released code shifts its series.
+
+  Raises:
+    ValueError: for another variant.
+  """
+  if variant == 'as_published':
+    config.data.roll = roll
+    config.method.update(count_missing=True, noise_draws=10, read_padding=True,
+                         frames_per_step=None)
+  elif variant not in others:
+    raise errors.unknown_name('variant', variant, (*others, 'as_published'))
+  return config
+
+
+def in_both_forms(*protocols: str) -> tuple[str, ...]:
+  """Names of protocols, and of their published forms."""
+  return tuple(
+      name + form for name in protocols for form in ('', '_as_published'))

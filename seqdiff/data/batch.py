@@ -111,9 +111,9 @@ class Dataset:
 
 
 def mapped(
-    dataset: Dataset, function: Callable[[np.ndarray], np.ndarray]
+    dataset: Dataset, function: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Dataset:
-  """The data set with function(x) in place of each clip x."""
+  """The data set with function(item) in place of each item."""
   return dataclasses.replace(dataset, splits={
       split: _Mapped(source, function)
       for split, source in dataset.splits.items()})
@@ -121,17 +121,34 @@ def mapped(
 
 @dataclasses.dataclass(frozen=True)
 class _Mapped:
-  """A source whose clips are made of those of another one."""
+  """A source whose items are made of those of another one."""
 
   source: Source
-  function: Callable[[np.ndarray], np.ndarray]
+  function: Callable[[dict[str, Any]], dict[str, Any]]
 
   def __len__(self) -> int:
     return len(self.source)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    item = self.source[index]
-    return {**item, 'x': self.function(item['x'])}
+    return self.function(self.source[index])
+
+
+def rolled(dataset: Dataset, steps: int) -> Dataset:
+  """The data set with series that are shifted cyclically, their labels not.
+
+  Raises:
+    ValueError: for clips with a mask, whose padding would move into them.
+  """
+  def roll(item):
+    return {k: np.roll(v, steps, axis=0) if k in ('x', 'observed') else v
+            for k, v in item.items()}
+
+  for source in dataset.splits.values():
+    if 'mask' in source[0]:
+      raise ValueError(
+          f'config.data.roll={steps} with {dataset.name}, whose samples are '
+          'filled up to one length; expected 0. Set it back.')
+  return mapped(dataset, roll)
 
 
 def to_float(x: types.Array) -> types.Array:

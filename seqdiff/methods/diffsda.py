@@ -70,11 +70,14 @@ class DiffSDA(conditional.Conditional):
     count_missing: series only: the loss is a mean over all values, those that
       are missing and the padding included (released code). Default: over what
       was observed.
+    noise_draws: how often each clip of a batch is encoded, noised and decoded
+      (released code: 10, series); the loss is the mean.
   """
 
   diffusion: edm.EDM = edm.EDM()
   solver: Solver = Solver()
   count_missing: bool = False
+  noise_draws: int = 1
 
   def loss(
       self,
@@ -86,6 +89,11 @@ class DiffSDA(conditional.Conditional):
       train: bool,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss of each clip (B,), see `methods.base.Trainable`."""
+    draws = self.noise_draws if train else 1
+    batch = {k: jnp.repeat(a, draws, axis=0) for k, a in batch.items()}
+    # Each draw has noise of its own; a single one that of its clip.
+    batch['index'] = draws * batch['index'] + jnp.arange(
+        len(batch['index'])) % draws
     index = batch['index']
     shown, codes, penalty = self._read(params['encoder'], batch, key, train)
     x, mask, observed = shown['x'], shown['mask'], shown.get('observed')
@@ -101,8 +109,9 @@ class DiffSDA(conditional.Conditional):
       denoising = jnp.mean(per_frame, axis=1)
       if not self.count_missing:
         denoising /= jnp.maximum(jnp.mean(observed, axis=(1, 2)), 1e-6)
-    return denoising + sum(penalty.values()), {
-        'denoising': denoising, **penalty}
+    parts = {name: jnp.mean(a.reshape(-1, draws), axis=1)
+             for name, a in {'denoising': denoising, **penalty}.items()}
+    return sum(parts.values()), parts
 
   def decode(
       self, params: types.Params, factors: base.Factors, x_init: types.Array

@@ -37,6 +37,8 @@ class SequenceHead(nn.Module):
       see the future (paper). Default False: as in the released code.
     shared_static: False: one static code per frame (ablation, Table 10).
     feature_norm: LayerNorm of the features of each frame. Departure.
+    read_padding: whether padded frames are read like real ones (released code,
+      series).
   """
 
   static_dim: int
@@ -46,6 +48,7 @@ class SequenceHead(nn.Module):
   causal: bool = False
   shared_static: bool = True
   feature_norm: bool = False
+  read_padding: bool = False
 
   @nn.compact
   def __call__(
@@ -62,6 +65,8 @@ class SequenceHead(nn.Module):
       raise errors.unknown_name('aggregator', self.aggregator, AGGREGATORS)
     if self.feature_norm:
       features = nn.LayerNorm(name='feature_norm')(features)
+    if self.read_padding:
+      mask = jnp.ones_like(mask)
     read = self._lstm if self.aggregator == 'lstm' else self._pool
     per_clip, per_frame_static, per_frame = read(features, mask)
     static = blocks.dense(self.static_dim, name='static_head')(

@@ -142,3 +142,28 @@ def test_settings_that_suit_no_series_are_refused(changes, message):
   config.method.update(changes)
   with pytest.raises(ValueError, match=message):
     build.method(config)
+
+
+def test_the_loss_is_the_mean_of_several_draws_of_noise():
+  method = diffsda.DiffSDA(encoder=Values(), denoiser=toys.Echo())
+  several = dataclasses.replace(method, noise_draws=3)
+  params, batch = {'encoder': None, 'denoiser': None}, _batch()
+  each = [_loss(method, params, {**batch, 'index': 3 * batch['index'] + draw})
+          for draw in range(3)]
+  assert np.std(each, axis=0).min() > 1e-3
+  np.testing.assert_allclose(
+      _loss(several, params, batch), np.mean(each, axis=0), rtol=1e-5)
+  np.testing.assert_array_equal(  # Only training draws anew.
+      _loss(several, params, batch, train=False),
+      _loss(method, params, batch, train=False))
+
+
+def test_padding_can_be_read_as_in_the_released_code(real):
+  method, params = real
+  reads = dataclasses.replace(method, encoder=dataclasses.replace(
+      method.encoder, head=method.encoder.head.clone(read_padding=True)))
+  batch = _batch()
+  ours, theirs = (
+      m.encode(params, batch['x'], batch['mask']) for m in (method, reads))
+  same = np.isclose(ours.static, theirs.static, rtol=1e-4).all(axis=1)
+  np.testing.assert_array_equal(same, [True, False, True])

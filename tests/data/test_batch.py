@@ -1,0 +1,24 @@
+"""Tests of `data.batch`."""
+
+import numpy as np
+import pytest
+
+from seqdiff.data import batch
+
+
+def _dataset(**item):
+  x = np.arange(8.0).reshape(4, 2)
+  item = {'x': x, 'observed': x > 2, 'labels/rain': x[:, :1], **item}
+  return batch.Dataset(name='set', splits={'train': [item]})
+
+
+def test_rolled_series_move_against_their_labels():
+  item = batch.rolled(_dataset(), 3).splits['train'][0]
+  np.testing.assert_array_equal(item['x'][:, 0], [2, 4, 6, 0])
+  np.testing.assert_array_equal(item['observed'], item['x'] > 2)
+  np.testing.assert_array_equal(item['labels/rain'][:, 0], [0, 2, 4, 6])
+
+
+def test_padded_series_are_not_rolled():
+  with pytest.raises(ValueError, match='data.roll=3 with set, whose samples'):
+    batch.rolled(_dataset(mask=np.ones(4, bool)), 3)
