@@ -8,6 +8,7 @@ from seqdiff.core import errors
 from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
+from seqdiff.evaluation.protocols import downstream
 from seqdiff.evaluation.protocols import judge
 from seqdiff.evaluation.protocols import leakage
 from seqdiff.evaluation.protocols import reconstruction
@@ -20,6 +21,7 @@ PROTOCOLS = {
     'reconstruction': reconstruction,
     'solvers': solvers,
     'swap': swap,
+    **downstream.PROTOCOLS,
 }
 JUDGED = ('judge', 'swap')  # Need a jury.
 # Need labels: of either kind, static or dynamic, or of both.
@@ -32,6 +34,8 @@ def check(names: Sequence[str], dataset: data_batch.Dataset) -> None:
   for name in names:
     if name not in PROTOCOLS:
       raise errors.unknown_name('protocol', name, PROTOCOLS)
+    if name in downstream.PROTOCOLS:
+      downstream.PROTOCOLS[name].check(dataset)
     if len(kinds) < _KINDS.get(name, 0):
       raise ValueError(
           f'Protocol {name}: {dataset.name} has '

@@ -8,6 +8,7 @@ import pytest
 
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
+from seqdiff.evaluation import codes
 from seqdiff.evaluation import pairs as pair_lib
 from seqdiff.evaluation.protocols import judge
 from seqdiff.evaluation.protocols import leakage
@@ -242,16 +243,16 @@ class TestLeakage:
   def test_codes_are_those_of_the_clips_in_any_batch(self, toy, tmp_path):
     ctx = lambda size: toy.make_context(
         tmp_path, num_clips=10, batch_size=size)
-    static, dynamic, labels = leakage._codes(ctx(4))
+    read = lambda size: codes.read(ctx(size), 'test', indices=range(10))
+    found, again = read(4), read(1)
     arrays = ctx(4).dataset.splits['test'].arrays
-    for found in (static, dynamic, *labels.values()):
-      assert len(found) == 10
+    assert found.mask.shape == (10, 4)
     expected = data_batch.to_float(arrays['x'][:10, 0, 0, 0, :1])
-    np.testing.assert_allclose(static, expected, atol=1e-6)
+    np.testing.assert_allclose(found.static, expected, atol=1e-6)
     np.testing.assert_array_equal(
-        labels['labels/who'], arrays['labels/who'][:10])
-    for a, b in zip(leakage._codes(ctx(1))[:2], (static, dynamic)):
-      np.testing.assert_allclose(a, b, atol=1e-6)
+        found.labels['labels/who'], arrays['labels/who'][:10])
+    np.testing.assert_allclose(found.static, again.static, atol=1e-6)
+    np.testing.assert_allclose(found.dynamic, again.dynamic, atol=1e-6)
 
   def test_factor_of_one_class_is_left_out(self, toy, tmp_path, monkeypatch):
     monkeypatch.setattr(leakage, '_scores', lambda *_: [(0.5, 0.5)])

@@ -4,6 +4,7 @@ import pytest
 
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
+from seqdiff.evaluation.protocols import downstream
 from seqdiff.evaluation.protocols import judge
 from seqdiff.evaluation.protocols import reconstruction
 
@@ -28,14 +29,18 @@ def test_result_files_hold_what_the_protocols_say(toy, tmp_path):
 
 def test_every_protocol_is_known_by_its_file():
   for name, protocol in runner.PROTOCOLS.items():
-    assert protocol.__name__ == f'seqdiff.evaluation.protocols.{name}'
+    if name in downstream.PROTOCOLS:
+      assert name.removesuffix('_as_published') == protocol.factor
+      assert name.endswith('_as_published') == protocol.as_published
+    else:
+      assert protocol.__name__ == f'seqdiff.evaluation.protocols.{name}'
     assert protocol.VERSION >= 1
 
 
 def test_unknown_protocol_is_refused_before_any_runs(toy, tmp_path):
   ctx = toy.make_context(tmp_path)
   with pytest.raises(ValueError, match="Unknown protocol 'swp'. Did you mean "
-                     "'swap'.*Known: judge, leakage, .*swap"):
+                     "'swap'.*Known: .*judge, leakage, .*swap"):
     runner.run(ctx, ('judge', 'swp'), config=CONFIG, step=1)
   assert not list(tmp_path.iterdir())
 

@@ -20,7 +20,6 @@ which are scored on the clips that they were fitted to.
 from collections.abc import Iterator
 import warnings
 
-import jax
 import numpy as np
 from sklearn import exceptions
 from sklearn import linear_model
@@ -30,8 +29,7 @@ from sklearn import pipeline
 from sklearn import preprocessing
 import threadpoolctl
 
-from seqdiff.data import batch as data_batch
-from seqdiff.data import loader
+from seqdiff.evaluation import codes
 from seqdiff.evaluation import context
 
 VERSION = 1
@@ -44,14 +42,17 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   Raises:
     ValueError: for fewer clips than folds.
   """
-  static, dynamic, labels = _codes(ctx)
+  available = len(ctx.dataset.splits[ctx.split])
+  found = codes.read(
+      ctx, ctx.split, indices=np.arange(min(ctx.num_clips, available)))
+  static, dynamic = found.static, found.dynamic
   if len(static) < _FOLDS:
     raise ValueError(
         f'Protocol leakage: {len(static)} clips; expected at least {_FOLDS}, '
         'one for each fold. Raise config.eval.num_clips.')
   metrics, cross = {}, []  # Of cross scores: held out, in sample, leakage.
   for factor in ctx.dataset.factors:
-    y = labels[factor.key]
+    y = found.labels[factor.key]
     if factor.num_classes is None:
       chance = 0.0
     else:
@@ -71,26 +72,6 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
         ('average', 'in_sample/average', 'leakage'), np.mean(cross, axis=0)):
       metrics[name] = float(value)
   return metrics, {'clips': len(static), 'folds': _FOLDS}
-
-
-def _codes(ctx) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-  """Static (N, Ds) and dynamic (N, T, Dd) codes and labels of the clips."""
-  source = ctx.dataset.splits[ctx.split]
-  encode = jax.jit(lambda params, batch: ctx.method.encode(
-      params, data_batch.to_float(batch['x']), batch['mask']))
-  parts = []
-  for batch in loader.eval_batches(
-      source, batch_size=ctx.batch_size, **ctx.cut,
-      indices=np.arange(min(ctx.num_clips, len(source)))):
-    factors = encode(ctx.params, batch)
-    keep = batch['example_mask']
-    part = {f.key: batch[f.key][keep] for f in ctx.dataset.factors}
-    static = np.asarray(factors.static, np.float64)[keep]
-    part['static'] = static.reshape(len(static), -1)
-    part['dynamic'] = np.asarray(factors.dynamic, np.float64)[keep]
-    parts.append(part)
-  joined = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-  return joined.pop('static'), joined.pop('dynamic'), joined
 
 
 def _scores(

@@ -1,0 +1,101 @@
+"""The codes of a split, as predictors and probes read them."""
+
+from collections.abc import Sequence
+import dataclasses
+
+import jax
+import numpy as np
+
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
+from seqdiff.evaluation import context
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+  """Codes and labels of N clips.
+
+  Attributes:
+    static: (N, Ds), those of all frames side by side if they are not shared.
+    dynamic: (N, T, Dd).
+    mask: (N, T) real frames.
+    labels: (N, ...) by key, such as 'labels/month'.
+  """
+
+  static: np.ndarray
+  dynamic: np.ndarray
+  mask: np.ndarray
+  labels: dict[str, np.ndarray]
+
+
+def read(
+    ctx: context.Context,
+    split: str,
+    *,
+    params: types.Params | None = None,
+    indices: Sequence[int] | None = None,
+) -> Codes:
+  """Encodes the clips of a split.
+
+  Args:
+    ctx: model, data and settings.
+    split: which split.
+    params: parameters in place of those of the model.
+    indices: which clips; None = all.
+  """
+  params = ctx.params if params is None else params
+  encode = jax.jit(lambda params, batch: ctx.method.encode(
+      params, data_batch.to_float(batch['x']), batch['mask']))
+
+  def of(batch):
+    factors = jax.device_get(encode(params, batch))
+    return factors.static, factors.dynamic
+
+  return _collect(ctx, split, of, indices)
+
+
+def series(ctx: context.Context, split: str) -> Codes:
+  """The series themselves in place of codes.
+
+  Returns:
+    As dynamic codes (N, T, 2 D) the values and whether they were observed, as
+    static codes (N, 2 D) mean and standard deviation of what was observed.
+  """
+
+  def of(batch):
+    x = batch['x']
+    seen = batch.get('observed', np.broadcast_to(
+        batch['mask'][..., None], x.shape))
+    return statistics(x, seen), np.concatenate([x, seen], axis=-1)
+
+  return _collect(ctx, split, of, None)
+
+
+def statistics(x: np.ndarray, observed: np.ndarray) -> np.ndarray:
+  """Mean and standard deviation over time: (N, T, D) -> (N, 2 D).
+
+  Of a variable that was not observed both are 0.
+  """
+  count = np.maximum(observed.sum(axis=1), 1)
+  mean = (x * observed).sum(axis=1) / count
+  error = (x - mean[:, None]) * observed
+  return np.concatenate(
+      [mean, np.sqrt(np.square(error).sum(axis=1) / count)], axis=-1)
+
+
+def _collect(ctx, split, of, indices) -> Codes:
+  """Codes of all batches, without the examples that fill up the last one."""
+  parts = []
+  for batch in loader.eval_batches(
+      ctx.dataset.splits[split], batch_size=ctx.batch_size, indices=indices,
+      **ctx.cut):
+    static, dynamic = of(batch)
+    part = {'static': np.reshape(static, (len(static), -1)),
+            'dynamic': dynamic, 'mask': batch['mask'],
+            **{f.key: batch[f.key] for f in ctx.dataset.factors}}
+    parts.append({k: v[batch['example_mask']] for k, v in part.items()})
+  joined = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+  wide = lambda name: joined.pop(name).astype(np.float64)
+  return Codes(static=wide('static'), dynamic=wide('dynamic'),
+               mask=joined.pop('mask'), labels=joined)

@@ -1,0 +1,72 @@
+"""What needs no model of sequences: the rows that a predictor must beat.
+
+All see the data as they are: mean and standard deviation over time of what was
+observed of each variable, of the clip or of a window of it.
+"""
+
+import numpy as np
+from sklearn import ensemble
+from sklearn import linear_model
+from sklearn import pipeline
+from sklearn import preprocessing
+
+
+def classify(
+    train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, seed: int
+) -> dict[str, np.ndarray]:
+  """Probabilities of the classes (N, K) of each test example, by row.
+
+  Args:
+    train: features (M, F).
+    labels: their classes (M,); not all of the K need to be there.
+    test: features (N, F).
+    seed: of the forest.
+
+  Returns:
+    Of 'constant' (the shares of the classes), 'mean_std_logistic' and
+    'random_forest'. K is the largest label plus 1.
+  """
+  classes = np.unique(labels)
+  share = np.bincount(labels) / len(labels)
+  found = {'constant': np.tile(share, (len(test), 1))}
+  for name, model in (
+      ('mean_std_logistic', pipeline.make_pipeline(
+          preprocessing.StandardScaler(),
+          linear_model.LogisticRegression(max_iter=2000))),
+      ('random_forest', ensemble.RandomForestClassifier(
+          500, random_state=seed))):
+    found[name] = np.zeros((len(test), len(share)))
+    found[name][:, classes] = model.fit(train, labels).predict_proba(test)
+  return found
+
+
+def regress(
+    train: np.ndarray, targets: np.ndarray, test: np.ndarray, *, seed: int
+) -> dict[str, np.ndarray]:
+  """Values (N,) of each test example, by row.
+
+  Args:
+    train: features (M, F).
+    targets: their values (M,).
+    test: features (N, F).
+    seed: of the forest.
+
+  Returns:
+    Of 'constant' (the mean), 'mean_std_ridge' and 'random_forest'.
+  """
+  ridge = pipeline.make_pipeline(
+      preprocessing.StandardScaler(), linear_model.Ridge())
+  forest = ensemble.RandomForestRegressor(
+      100, min_samples_leaf=5, random_state=seed)
+  return {'constant': np.full(len(test), np.mean(targets)),
+          'mean_std_ridge': ridge.fit(train, targets).predict(test),
+          'random_forest': forest.fit(train, targets).predict(test)}
+
+
+def by_class(
+    classes: np.ndarray, targets: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+  """For each wanted class the mean of its targets; without any, that of all."""
+  mean = lambda c: targets[classes == c].mean() if (
+      classes == c).any() else targets.mean()
+  return np.array([mean(c) for c in wanted])

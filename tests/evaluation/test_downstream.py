@@ -1,0 +1,155 @@
+"""Downstream protocols give the numbers that follow from codes and labels."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
+from seqdiff.evaluation import context
+from seqdiff.evaluation import fitting
+from seqdiff.evaluation import runner
+from seqdiff.evaluation.protocols import downstream
+from seqdiff.methods import base
+
+STEPS, DAY = 12, 4
+FACTORS = (
+    data_batch.Factor('month', 'static', 12),
+    data_batch.Factor('mortality', 'static', 2),
+    data_batch.Factor('rain', 'dynamic', None, ('mm',), 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Telling:
+  """A method whose codes are the truth, or (untrained) hold nothing."""
+
+  def init(self, key, batch):
+    del key, batch
+    return 0.0  # What the codes are multiplied with.
+
+  def encode(self, params, x, mask):
+    del mask
+    return base.Factors(static=params * x[:, 0, 2:], dynamic=params * x[..., :2])
+
+
+def _arrays(count, seed):
+  """The month is in the level of 12 variables; rain and death in two more."""
+  rng = np.random.default_rng(seed)
+  month = rng.integers(12, size=count)
+  died = rng.integers(2, size=count)
+  rain = rng.exponential(size=(count, STEPS, 1)).astype(np.float32)
+  sign = rng.normal(size=(count, STEPS)).astype(np.float32)
+  sign[:, -1] = 3.0 * (2 * died - 1)  # Only the last step tells.
+  level = np.repeat(np.eye(12, dtype=np.float32)[month][:, None], STEPS, 1)
+  x = np.concatenate([rain, sign[..., None], level], axis=-1)
+  hole = rng.uniform(size=rain.shape) < 0.05
+  return {'x': x, 'observed': np.ones(x.shape, bool),
+          'labels/month': month.astype(np.int32),
+          'labels/mortality': died.astype(np.int32),
+          'labels/rain': np.where(hole, np.nan, rain)}
+
+
+def _dataset():
+  return data_batch.Dataset('toy', {
+      split: loader.ArraySource(_arrays(count, seed))
+      for seed, (split, count) in enumerate(
+          {'train': 240, 'validation': 60, 'test': 80}.items())}, FACTORS)
+
+
+def _context(tmp_path, **kwargs):
+  return context.Context(**{**dict(
+      method=Telling(), params=jnp.float32(1.0), dataset=_dataset(),
+      workdir=tmp_path, num_frames=STEPS, batch_size=32), **kwargs})
+
+
+def _run(name, tmp_path, *, learning_rate=0.01, epochs=40, **kwargs):
+  protocol = downstream.PROTOCOLS[name]
+  plan = dataclasses.replace(
+      protocol.schedule, epochs=epochs, learning_rate=learning_rate)
+  window = {'window': DAY, 'scale': float(DAY)} if 'rain' in name else {}
+  return dataclasses.replace(protocol, schedule=plan, **window, **kwargs).run(
+      _context(tmp_path))
+
+
+def test_static_code_that_tells_the_month_is_right(tmp_path):
+  metrics, counts = _run('month', tmp_path)
+  assert metrics['accuracy'] > 0.95
+  assert metrics['reference/mean_std_logistic/accuracy'] == 1.0
+  assert metrics['reference/random_forest/accuracy'] > 0.95
+  assert metrics['reference/supervised/accuracy'] > 0.95
+  assert counts == {'train': 240, 'validation': 60, 'test': 80, 'repeats': 3}
+  # Without training there is only the most frequent class.
+  train, test = _arrays(240, 0), _arrays(80, 2)
+  mode = np.bincount(train['labels/month']).argmax()
+  chance = np.mean(test['labels/month'] == mode)
+  assert metrics['reference/constant/accuracy'] == pytest.approx(chance)
+  assert metrics['reference/untrained/accuracy'] < 0.3
+
+
+def test_death_that_the_last_step_tells_is_seen_by_the_default_only(tmp_path):
+  metrics, _ = _run('mortality', tmp_path, epochs=10)
+  assert metrics['auroc'] > 0.95 < metrics['auprc']
+  died = _arrays(80, 2)['labels/mortality']
+  assert metrics['reference/constant/auprc'] == pytest.approx(died.mean())
+  assert metrics['reference/constant/auroc'] == 0.5
+  published, _ = _run('mortality_as_published', tmp_path, epochs=10)
+  assert published['auroc'] < 0.7
+
+
+def test_sum_of_the_rain_of_a_day(tmp_path):
+  metrics, _ = _run('rain', tmp_path)
+  assert metrics['mae'] < 0.3 * metrics['reference/constant/mae']
+  # The mean of whole days, those with a gap left out, by hand.
+  days = lambda a: a['labels/rain'][..., 0].reshape(-1, DAY).sum(axis=1)
+  train, test = days(_arrays(240, 0)), days(_arrays(80, 2))
+  assert np.isnan(test).any()
+  expected = np.nanmean(np.abs(test - np.nanmean(train)))
+  assert metrics['reference/constant/mae'] == pytest.approx(expected, rel=1e-5)
+  month = [np.repeat(_arrays(n, s)['labels/month'], STEPS // DAY)
+           for n, s in ((240, 0), (80, 2))]
+  guess = np.array([np.nanmean(train[month[0] == m]) for m in month[1]])
+  assert metrics['reference/seasonal/mae'] == pytest.approx(
+      np.nanmean(np.abs(test - guess)), rel=1e-5)
+
+
+def test_targets_of_other_clips_teach_nothing(tmp_path):
+  metrics, _ = _run('rain_as_published', tmp_path)
+  mixed, _ = _run('rain_as_published', tmp_path, own_targets=False)
+  assert metrics['mae'] < 0.5 * mixed['mae']
+  assert mixed['mae'] > 0.9 * mixed['reference/constant/mae']
+
+
+def test_the_published_second_repeat_goes_on_from_the_first(tmp_path):
+  metrics, counts = _run('month_as_published', tmp_path, learning_rate=4e-5)
+  alone, _ = _run('month', tmp_path, learning_rate=4e-5)
+  assert counts['repeats'] == 2
+  # The second has had twice the steps: the repeats differ by training.
+  assert metrics['accuracy'] > alone['accuracy'] + 0.05
+
+
+def test_protocols_refuse_what_they_were_fitted_to(tmp_path):
+  with pytest.raises(ValueError, match='split=train, which predictors are fit'):
+    downstream.PROTOCOLS['month'].run(_context(tmp_path, split='train'))
+
+
+@pytest.mark.parametrize('name, splits, message', [
+    ('station', ('train', 'validation', 'test'),
+     'toy has the labels month, mortality, rain and the splits train, valid'),
+    ('rain', ('train', 'test'), 'expected the label rain and the splits train'),
+])
+def test_data_that_do_not_fit_are_refused_at_once(name, splits, message):
+  whole = _dataset()
+  dataset = dataclasses.replace(
+      whole, splits={split: whole.splits[split] for split in splits})
+  with pytest.raises(ValueError, match=message):
+    runner.check([name], dataset)
+
+
+def test_published_forms_differ_where_the_released_codes_do():
+  published = downstream.PROTOCOLS['oil_temperature_as_published']
+  assert (published.window, published.own_targets) == (10, False)
+  assert published.schedule == fitting.Schedule(301, 10, best=False)
+  for name in 'icu_type', 'month':
+    assert downstream.PROTOCOLS[name].schedule.learning_rate == 1e-3

@@ -1,0 +1,101 @@
+"""Tests of `evaluation.fitting`."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqdiff.evaluation import fitting
+from seqdiff.nets import predictors
+
+PLAN = fitting.Schedule(30, 8, learning_rate=0.02)
+
+
+def _examples(count=64, seed=0):
+  """The class is the sign of the first value of the static code."""
+  rng = np.random.default_rng(seed)
+  static = rng.normal(size=(count, 3)).astype(np.float32)
+  inputs = static, np.zeros((count, 4, 1), np.float32), np.ones((count, 4), bool)
+  return fitting.Examples(
+      inputs, (static[:, 0] > 0).astype(np.int32), np.ones(count, np.float32))
+
+
+def _loss(outputs, targets, weights):
+  log_p = jax.nn.log_softmax(outputs)
+  picked = jnp.take_along_axis(log_p, jnp.asarray(targets)[:, None], 1)[:, 0]
+  return -jnp.sum(picked * weights) / jnp.sum(weights)
+
+
+def _accuracy(outputs, targets, weights):
+  del weights
+  return float(np.mean(outputs.argmax(1) == targets))
+
+
+def _fitter(schedule=PLAN, score=_accuracy):
+  return fitting.Fitter(predictors.StaticOnly(2), _loss, score, schedule)
+
+
+def test_a_predictor_learns():
+  fitter, test = _fitter(), _examples(seed=2)
+  kept, _ = fitter.fit(_examples(), _examples(seed=1), seed=0)
+  assert _accuracy(fitter.outputs(kept, test), test.targets, None) > 0.9
+
+
+def test_the_same_seed_gives_the_same_and_another_does_not():
+  fits = [_fitter().fit(_examples(), _examples(seed=1), seed=seed)[1]
+          for seed in (0, 0, 1)]
+  same, other = (jax.tree.map(lambda a, b: np.abs(a - b).max(), fits[0], fit)
+                 for fit in fits[1:])
+  assert max(jax.tree.leaves(same)) == 0 < max(jax.tree.leaves(other))
+
+
+@pytest.mark.parametrize('best, kept_epoch', [(True, 2), (False, 5)])
+def test_which_epoch_is_kept(best, kept_epoch):
+  """The score is high in the third epoch of six."""
+  plan = dataclasses.replace(PLAN, epochs=6, best=best)
+  count = iter(range(6))
+  fitter = _fitter(plan, lambda *args: -abs(next(count) - 2))
+  kept, last = fitter.fit(_examples(), _examples(seed=1), seed=0)
+  short, _ = _fitter(dataclasses.replace(
+      plan, epochs=kept_epoch + 1, best=False)).fit(
+          _examples(), _examples(seed=1), seed=0)
+  equal = lambda a, b: all(jax.tree.leaves(jax.tree.map(np.array_equal, a, b)))
+  assert equal(kept, short)
+  assert equal(kept, last) == (not best)
+
+
+def test_a_fit_can_go_on_from_another():
+  once = dataclasses.replace(PLAN, epochs=1, learning_rate=1e-6)
+  _, first = _fitter().fit(_examples(), _examples(seed=1), seed=0)
+  _, second = _fitter(once).fit(
+      _examples(), _examples(seed=1), seed=5, start=first)
+  far = jax.tree.map(lambda a, b: np.abs(a - b).max(), first, second)
+  assert 0 < max(jax.tree.leaves(far)) < 1e-4
+
+
+def test_what_has_no_weight_is_not_learnt():
+  train = _examples()
+  half = (np.arange(64) < 32).astype(np.float32)
+  wrong = np.where(half, train.targets, 1 - train.targets)
+  fits = [
+      _fitter(dataclasses.replace(PLAN, batch_size=64)).fit(
+          dataclasses.replace(train, targets=targets, weights=half),
+          _examples(seed=1), seed=0)[1]
+      for targets in (train.targets, wrong)]
+  jax.tree.map(np.testing.assert_array_equal, *fits)
+
+
+def test_passes_see_all_examples_again_within_an_epoch():
+  def steps(plan):  # Adam makes steps of one size at first.
+    fitter = _fitter(dataclasses.replace(
+        plan, epochs=1, batch_size=64, learning_rate=1e-5))
+    start, _ = _fitter(dataclasses.replace(PLAN, epochs=0)).fit(
+        _examples(), _examples(), seed=0)
+    _, last = fitter.fit(_examples(), _examples(), seed=0, start=start)
+    return max(np.abs(a - b).max() for a, b in zip(
+        jax.tree.leaves(start), jax.tree.leaves(last)))
+
+  assert steps(dataclasses.replace(PLAN, passes=5)) == pytest.approx(
+      5 * steps(PLAN), rel=0.05)
