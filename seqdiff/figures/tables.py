@@ -20,8 +20,8 @@ import sys
 
 from seqdiff.core import errors
 from seqdiff.evaluation import results
-
-MISSING = '–'
+from seqdiff.figures import cells
+from seqdiff.figures import series_tables
 
 # Config name -> protocol -> result.
 Results = Mapping[str, Mapping[str, results.Result]]
@@ -72,7 +72,7 @@ _SWAP = (
     Column('joint', 'joint_accuracy'),
 )
 
-TABLES: Mapping[str, Table] = {
+TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     'results': Table('swap', _RUN, _SWAP),
     'attributes': Table(
         'swap',
@@ -125,6 +125,8 @@ TABLES: Mapping[str, Table] = {
         ('config', 'data set', 'step'),
         (Column('accuracy per head', '*accuracy'),),
     ),
+    'series': series_tables.corrected,
+    'series_as_published': series_tables.as_published,
 }
 
 # Reference rows in the order from best to worst; others follow by name.
@@ -147,26 +149,30 @@ def read_results(directory: str | os.PathLike[str]) -> Results:
   return found
 
 
-def render(table: Table, found: Results) -> str:
+def render(
+    table: Table | Callable[[Results], str], found: Results
+) -> str:
   """One table as Markdown, ending in a newline."""
+  if not isinstance(table, Table):
+    return table(found)
   titles = list(table.facts)
   titles += [c.title + (' (%)' if c.unit == '%' else '') for c in table.columns]
   left, right = len(table.facts), len(table.columns)
-  lines = [_line(titles), _line([':--'] * left + ['--:'] * right)]
+  lines = [cells.line(titles), cells.line([':--'] * left + ['--:'] * right)]
   for name, by_protocol in sorted(found.items()):
     is_variant = '-' in name
     if table.protocol not in by_protocol or is_variant != table.variants:
       continue
     result = by_protocol[table.protocol]
     facts = [FACTS[fact](name, result) for fact in table.facts]
-    lines.append(_line(facts + _numbers(table, result.metrics)))
+    lines.append(cells.line(facts + _numbers(table, result.metrics)))
     references = {} if is_variant else _references(result.metrics)
     for row, metrics in references.items():
       label = '↳ ' + re.sub('[-_]', ' ', row)
       facts = [label] + [''] * (left - 1)
-      lines.append(_line(facts + _numbers(table, metrics)))
+      lines.append(cells.line(facts + _numbers(table, metrics)))
   if len(lines) == 2:
-    lines.append(_line([MISSING] * (left + right)))
+    lines.append(cells.line([cells.MISSING] * (left + right)))
   return '\n'.join(lines) + '\n'
 
 
@@ -222,24 +228,15 @@ def _numbers(table: Table, metrics: Mapping[str, float]) -> list[str]:
 def _cell(column: Column, metrics: Mapping[str, float]) -> str:
   """The number, with its spread if there is one, or the list of numbers."""
   if '*' not in column.metric:
-    return _number(column, metrics, column.metric)
+    return cells.number(metrics, column.metric, column.unit)
   before, _, after = column.metric.partition('*')
   short = lambda name: name.removeprefix(before).removesuffix(after).strip('_/')
   listed = [
-      f'{short(name) or "all"} ' + _number(column, metrics, name)
+      f'{short(name) or "all"} ' + cells.number(metrics, name, column.unit)
       for name in sorted(fnmatch.filter(metrics, column.metric))
       if not name.startswith('reference/') and not name.endswith('_std')
   ]
-  return ', '.join(listed) or MISSING
-
-
-def _number(column: Column, metrics: Mapping[str, float], name: str) -> str:
-  if name not in metrics:
-    return MISSING
-  values = [metrics[n] for n in (name, f'{name}_std') if n in metrics]
-  if column.unit == '%':
-    return ' ± '.join(f'{100 * value:.1f}' for value in values)
-  return ' ± '.join(f'{value:.4g}' for value in values)
+  return ', '.join(listed) or cells.MISSING
 
 
 def _references(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -273,10 +270,6 @@ FACTS: Mapping[str, Callable[[str, results.Result], str]] = {
     'step': lambda name, result: f'{result.step:,}',
     'hardware': lambda name, result: _hardware(result),
 }
-
-
-def _line(cells: Sequence[str]) -> str:
-  return '| ' + ' | '.join(cells) + ' |'
 
 
 if __name__ == '__main__':

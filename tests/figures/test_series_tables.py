@@ -1,0 +1,65 @@
+"""Tests of `figures.series_tables`."""
+
+from seqdiff.evaluation import results
+from seqdiff.figures import series_tables
+from seqdiff.figures import tables
+
+HARDWARE = {'platform': 'cpu', 'device_kind': 'cpu', 'device_count': 1,
+            'cpu_count': 2, 'jax_version': '0'}
+
+
+def _result(protocol, metrics):
+  return results.Result(
+      protocol=protocol, version=1, config={'data': {'name': 'x'}}, seed=0,
+      step=10, counts={}, wall_seconds=1.0, metrics=metrics, hardware=HARDWARE)
+
+
+FOUND = {
+    'diffsda_physionet': {
+        'icu_type': _result('icu_type', {
+            'accuracy': 0.6, 'accuracy_std': 0.0123,
+            'reference/mean_std_logistic/accuracy': 0.55}),
+        'mortality_as_published': _result('mortality_as_published', {
+            'auprc': 0.4, 'auroc': 0.7, 'reference/constant/auprc': 0.125})},
+    'diffsda_etth1': {
+        'oil_temperature': _result('oil_temperature', {
+            'mae': 2.5, 'reference/seasonal/mae': 3.25,
+            'reference/mean_std_ridge/mae': 4.0})},
+    'glr_physionet': {'icu_type': _result('icu_type', {'accuracy': 0.5})},
+}
+
+
+def _rows(text):
+  rows = [[cell.strip() for cell in line.strip('|').split('|')]
+          for line in text.splitlines()]
+  titles = rows[0]
+  return {row[0]: dict(zip(titles, row)) for row in rows[2:]}
+
+
+def test_each_number_stands_in_the_column_of_its_task():
+  rows = _rows(series_tables.corrected(FOUND))
+  assert rows['DiffSDA, ours']['ICU type (%)'] == '60.0 ± 1.2'
+  assert rows['DiffSDA, ours']['oil, MAE (°C)'] == '2.5'
+  assert rows['GLR, ours']['ICU type (%)'] == '50.0'
+  assert rows['VAE, ours']['ICU type (%)'] == '–'
+  linear = rows['mean and deviation, linear']
+  assert (linear['ICU type (%)'], linear['oil, MAE (°C)']) == ('55.0', '4')
+  assert rows['mean of the month']['oil, MAE (°C)'] == '3.25'
+  assert rows['DiffSDA, ours']['mortality, AUPRC'] == '–'
+
+
+def test_published_numbers_stand_beside_the_published_protocols_only():
+  text = series_tables.as_published(FOUND)
+  rows = _rows(text)
+  assert rows['constant']['mortality, AUPRC'] == '0.125'
+  assert rows['DiffSDA, ours']['mortality, AUROC'] == '0.7'
+  assert rows['DiffSDA, published']['mortality, AUROC'] == '0.87 ± 0.004'
+  assert rows['C-DSVAE, published']['ICU type (%)'] == '32.5'
+  assert rows['DiffSDA, published']['station (%)'] == '–'
+  assert 'published |' not in series_tables.corrected(FOUND)
+
+
+def test_a_readme_can_have_both():
+  text = '<!-- table:series -->\n<!-- /table -->\n'
+  filled = tables.update(text, FOUND)
+  assert series_tables.corrected(FOUND) in filled
