@@ -1,5 +1,6 @@
 """Tests of `nets.recurrent`, against loops in numpy."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +108,46 @@ def test_padded_frames_get_zero_gradient():
   grad = np.asarray(jax.jit(jax.grad(total))(x))
   np.testing.assert_array_equal(grad[0, 3:], np.zeros((2, 4)))
   assert np.abs(grad[mask]).max(axis=-1).min() > 0
+
+
+def _plain(params, x, mask, cell, reverse):
+  """One frame after the other, for autodiff."""
+  state = lambda: jnp.zeros((len(x), HIDDEN))
+  c, h, outputs = state(), state(), []
+  for frame in list(range(x.shape[1]))[::-1 if reverse else 1]:
+    z = (x[:, frame] @ params['input_kernel'] + params['input_bias'][None]
+         + h @ params['state_kernel'] + params['state_bias'][None])
+    if cell == 'rnn':
+      c_new, h_new = c, jnp.tanh(z)
+    else:
+      i, f, g, o = jnp.split(z, 4, axis=-1)
+      c_new = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+      h_new = jax.nn.sigmoid(o) * jnp.tanh(c_new)
+    keep = mask[:, frame, None]
+    c, h = keep * c_new + (1 - keep) * c, keep * h_new + (1 - keep) * h
+    outputs.append(h)
+  return jnp.stack(outputs[::-1 if reverse else 1], axis=1), h
+
+
+@pytest.mark.parametrize('cell', ['lstm', 'rnn'])
+@pytest.mark.parametrize('reverse', [False, True])
+def test_gradient_is_that_of_autodiff(cell, reverse):
+  x = _sequence()
+  layer = recurrent.Recurrence(HIDDEN, cell=cell, reverse=reverse)
+  params = _random(layer, x)['params']
+  mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], np.float32)
+  slopes = np.random.default_rng(2).normal(size=(2, 6, HIDDEN))
+
+  def gradient(run):
+    def total(params, x):
+      outputs, last = run(params, x)
+      return jnp.sum(outputs * slopes[:, :5]) + jnp.sum(last * slopes[:, 5])
+    return jax.jit(jax.grad(total, argnums=(0, 1)))(params, x)
+
+  fast = gradient(lambda p, x: layer.apply({'params': p}, x, mask))
+  plain = gradient(lambda p, x: _plain(p, x, mask, cell, reverse))
+  chex.assert_trees_all_close(fast, plain, rtol=1e-5, atol=1e-6)
+  assert min(np.abs(a).max() for a in jax.tree.leaves(plain)) > 0.1
 
 
 def test_bidirectional_joins_both_directions_and_their_ends():
