@@ -52,8 +52,13 @@ def line_betas(num_levels: int) -> np.ndarray:
   return np.linspace(1e-4, 0.02, num_levels)
 
 
+def half_line_betas(num_levels: int) -> np.ndarray:
+  """Of the prior of DiffSDA (released code): half of the plain line."""
+  return np.linspace(1e-5, 1e-2, num_levels)
+
+
 SCHEDULES = {'cosine': cosine_betas, 'linear': linear_betas,
-             'line': line_betas}
+             'line': line_betas, 'half_line': half_line_betas}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +66,8 @@ class DDPM:
   """Constants of the process and of its loss.
 
   Attributes:
-    schedule: name of the betas: 'cosine', 'linear' (of latent diffusion) or
-      'line'.
+    schedule: name of the betas: 'cosine', 'linear' (of latent diffusion),
+      'line' or 'half_line'.
     num_levels: number of noise levels L.
     prediction: what the network gives: 'eps', 'x0' or 'v'.
     norm: of its error: 'l1' (DiViD) or 'l2' (Ho et al.).

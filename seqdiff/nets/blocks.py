@@ -247,17 +247,20 @@ class TimeEmbedding(nn.Module):
   """Sinusoids of a step and two linear layers (Ho et al. 2020, App. B).
 
   Attributes:
-    channels: number of sinusoids; the result has four times as many.
+    channels: number of sinusoids.
+    features: size of the result; None: 4 * channels.
   """
 
   channels: int
+  features: int | None = None
 
   @nn.compact
   def __call__(self, t: jax.Array) -> jax.Array:
-    """(B,) -> (B, 4 * channels)."""
+    """(B,) -> (B, features)."""
+    size = self.features or 4 * self.channels
     h = sinusoids(t, self.channels)
-    h = nn.silu(dense(4 * self.channels, name='linear_1')(h))
-    return dense(4 * self.channels, name='linear_2')(h)
+    h = nn.silu(dense(size, name='linear_1')(h))
+    return dense(size, name='linear_2')(h)
 
 
 def sinusoids(t: jax.Array, size: int) -> jax.Array:

@@ -1,11 +1,13 @@
-"""Perceptrons whose layers see the input again: the networks of series.
+"""Perceptrons whose layers see the input again: of series, and of codes.
 
-Source: DiffSDA (arXiv:2510.05717, App. A) and its released code.
+Source: DiffSDA (arXiv:2510.05717, App. A) and its released code; that of codes
+is the MLPSkipNet of Preechakul et al. 2022 (arXiv:2111.15640).
 """
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from seqdiff.nets import blocks
 
@@ -28,6 +30,7 @@ class SkipMLP(nn.Module):
     layers: number of layers.
     dropout: dropout rate.
     channels: a fourth of the size of the embeddings that modulate.
+    shift: whether an embedding shifts; else it scales only.
   """
 
   out_features: int | None
@@ -35,6 +38,7 @@ class SkipMLP(nn.Module):
   layers: int = 5
   dropout: float = 0.1
   channels: int = 64
+  shift: bool = True
 
   @nn.compact
   def __call__(
@@ -51,12 +55,47 @@ class SkipMLP(nn.Module):
     for i in range(last):
       h = blocks.dense(self.width, name=f'layer_{i}', init=_HE)(h)
       for j, embedding in enumerate(modulation):
-        scale, shift = jnp.split(blocks.dense(
-            2 * self.width, name=f'modulation_{i}_{j}')(nn.silu(embedding)),
-                                 2, axis=-1)
-        h = h * (1.0 + scale) + shift
+        scale_shift = blocks.dense(
+            (1 + self.shift) * self.width, name=f'modulation_{i}_{j}')(
+                nn.silu(embedding))
+        h = h * (1.0 + scale_shift[:, :self.width])
+        if self.shift:
+          h += scale_shift[:, self.width:]
       h = drop(nn.silu(norm(i, h)))
       h = jnp.concatenate([h, x], axis=-1)
     size = self.width if self.out_features is None else self.out_features
     h = blocks.dense(size, name=f'layer_{last}', init=_LINEAR)(h)
     return norm(last, h) if self.out_features is None else h
+
+
+class CodeDenoiser(nn.Module):
+  """The network of the prior: a code and its step -> the noise in the code.
+
+  Attributes:
+    layers: number of layers.
+    expand: hidden layers are so many times as wide as the code (released code:
+      4; the widths in Table 8 of the paper are 1, 4.3, 4 and 4 times).
+    dropout: dropout rate.
+    parts: sizes of parts of the code that have networks of their own, which do
+      not see each other; one part is the whole code.
+  """
+
+  layers: int = 10
+  expand: int = 4
+  dropout: float = 0.1
+  parts: tuple[int, ...] = ()
+
+  @nn.compact
+  def __call__(
+      self, z: jax.Array, t: jax.Array, *, train: bool = False
+  ) -> jax.Array:
+    """Codes (B, D), steps (B,) -> (B, D)."""
+    bounds = np.cumsum(self.parts)[:-1]
+    outputs = []
+    for k, part in enumerate(jnp.split(z, bounds, axis=-1)):
+      size = part.shape[-1]
+      embedding = blocks.TimeEmbedding(64, size, name=f'time_embedding_{k}')(t)
+      outputs.append(SkipMLP(
+          size, self.expand * size, self.layers, self.dropout, shift=False,
+          name=f'part_{k}')(part, (embedding,), train=train))
+    return jnp.concatenate(outputs, axis=-1)

@@ -24,7 +24,8 @@ def test_alpha_bar_falls_from_about_one_to_about_zero(name):
   assert alpha_bar.shape == (1000,)
   assert np.diff(alpha_bar).max() < 0
   assert 0.998 < alpha_bar[0] < 1.0
-  assert 0.0 < alpha_bar[-1] < (0.002 if name == 'linear' else 1e-4)
+  last = {'linear': 0.002, 'half_line': 0.007}.get(name, 1e-4)
+  assert 0.0 < alpha_bar[-1] < last
 
 
 def test_cosine_schedule_is_the_published_curve():
@@ -39,9 +40,10 @@ def test_end_points_of_the_lines():
   betas = ddpm.linear_betas(1000)  # Of latent diffusion: a line in its root.
   np.testing.assert_allclose(betas[[0, -1]], [0.0015, 0.0155])
   np.testing.assert_allclose(np.diff(np.sqrt(betas), 2), 0.0, atol=1e-12)
-  betas = ddpm.line_betas(1000)
-  np.testing.assert_allclose(betas[[0, -1]], [1e-4, 0.02])
-  np.testing.assert_allclose(np.diff(betas, 2), 0.0, atol=1e-12)
+  for betas, ends in ((ddpm.line_betas, [1e-4, 0.02]),
+                      (ddpm.half_line_betas, [1e-5, 0.01])):
+    np.testing.assert_allclose(betas(1000)[[0, -1]], ends)
+    np.testing.assert_allclose(np.diff(betas(1000), 2), 0.0, atol=1e-12)
 
 
 def test_noised_clip_has_the_marginal_of_the_chain():

@@ -15,10 +15,11 @@ def _random(shapes):
       lambda a: 0.5 * RNG.normal(size=a.shape).astype(np.float32), shapes)
 
 
+@pytest.mark.parametrize('shift', [True, False])
 @pytest.mark.parametrize('modulated', [True, False])
 @pytest.mark.parametrize('out_features', [2, None])
-def test_layers_by_hand(modulated, out_features):
-  net = skip_mlp.SkipMLP(out_features, 4, layers=3)
+def test_layers_by_hand(shift, modulated, out_features):
+  net = skip_mlp.SkipMLP(out_features, 4, layers=3, shift=shift)
   modulation = (EMBEDDING, 2.0 * EMBEDDING) if modulated else ()
   p = _random(jax.eval_shape(net.init, jax.random.key(0), X, modulation))
   ours = net.apply(p, X, modulation)
@@ -35,7 +36,7 @@ def test_layers_by_hand(modulated, out_features):
     h = linear(f'layer_{i}', h)
     for j, embedding in enumerate(modulation):
       both = linear(f'modulation_{i}_{j}', silu(embedding))
-      h = h * (1.0 + both[:, :4]) + both[:, 4:]
+      h = h * (1.0 + both[:, :4]) + (both[:, 4:] if shift else 0.0)
     h = np.concatenate([silu(norm(f'norm_{i}', h)), X], axis=1)
   h = linear('layer_2', h)
   expected = norm('norm_2', h) if out_features is None else h
