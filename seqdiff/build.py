@@ -32,6 +32,7 @@ from seqdiff.methods import diffsda
 from seqdiff.methods import divid
 from seqdiff.methods import judge as judge_lib
 from seqdiff.methods import latent
+from seqdiff.methods import prior as prior_lib
 from seqdiff.nets import convnet
 from seqdiff.nets import decoders
 from seqdiff.nets import encoders
@@ -117,6 +118,25 @@ def first_stage_config(
         f'{path} is of the method {found.method.name}; expected an autoencoder '
         '(configs/autoencoder_*.py). Name its run directory.')
   return found
+
+
+def prior(
+    config: ml_collections.ConfigDict,
+    *,
+    static_dim: int,
+    dynamic_dim: int,
+    num_frames: int,
+) -> prior_lib.Prior:
+  """The latent prior of `config.method`, for codes of these sizes."""
+  options = _plain(config.method)
+  options.pop('name')
+  options.pop('standardise')
+  diffusion = _construct(
+      ddpm.DDPM, options.pop('diffusion'), 'method.diffusion')
+  return _construct(
+      prior_lib.Prior, options, 'method', diffusion=diffusion,
+      num_steps=config.sampler.num_steps, static_dim=static_dim,
+      dynamic_dim=dynamic_dim, num_frames=num_frames)
 
 
 def judge(

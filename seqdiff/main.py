@@ -3,6 +3,7 @@
   python -m seqdiff.main --config=configs/quickstart.py --workdir=runs/first
       --mode=train|evaluate|reconstruct|swap [--config.optim.learning_rate=1e-4]
   ... --mode=swap --a=one.mp4 --b=other.mp4
+  python -m seqdiff.main --config=configs/prior.py --mode=train|generate ...
 
 `train` continues a run that was stopped, draws its figures and ends with the
 protocols of `config.eval.protocols`. The other modes read its checkpoint.

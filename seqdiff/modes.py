@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from seqdiff import build
+from seqdiff import prior
 from seqdiff import run
 from seqdiff.data import films as film_lib
 from seqdiff.data import loader
@@ -21,19 +22,17 @@ from seqdiff.sampling import swap as swap_sampler
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Trains or continues, draws all figures, runs the protocols."""
+  if config.method.name == 'prior':
+    _train_prior(config, workdir)
+    return
   # What is needed after training fails now.
   dataset, method = build.dataset(config), build.method(config)
   runner.check(config.eval.protocols, dataset)
   _check_protocols(config)
   if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
-  result = run.train(method, config, dataset, workdir)
-  if result.interrupted:
-    print(f'Stopped after step {result.step}, which was saved; the same '
-          'command continues.')
+  if not _is_complete(run.train(method, config, dataset, workdir), workdir):
     return
-  curves.training_curves(
-      workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
   model = run.restore(config, workdir, dataset=dataset)
   _draw_reconstruction(model)
   if _has_factors(config):
@@ -60,12 +59,19 @@ def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   _draw_swap(run.restore(config, workdir))
 
 
+def generate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """Draws clips that a prior samples, and clips that it completes."""
+  _draw_samples(prior.restore(config, workdir), workdir)
+
+
 MODES = {
     'train': train,
     'evaluate': evaluate,
     'reconstruct': reconstruct,
     'swap': swap,
+    'generate': generate,
 }
+_OF_PRIORS = ('train', 'generate')
 
 
 def run_mode(
@@ -87,9 +93,15 @@ def run_mode(
     b: see `a`.
 
   Raises:
-    ValueError: for one of `a` and `b` alone or with another mode, and for what
-      the mode itself refuses.
+    ValueError: for one of `a` and `b` alone or with another mode, for a mode
+      that the method does not have, and for what the mode itself refuses.
   """
+  is_prior = config.method.name == 'prior'
+  if is_prior and mode not in _OF_PRIORS or mode == 'generate' and not is_prior:
+    raise ValueError(
+        f'--mode={mode} with method.name={config.method.name}; expected '
+        f'--mode={" or ".join(_OF_PRIORS)} of a prior (configs/prior.py), and '
+        'the other modes of a model. Change the config or the mode.')
   if a is None and b is None:
     MODES[mode](config, workdir)
   elif mode == 'swap' and a is not None and b is not None:
@@ -149,6 +161,39 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
   return next(loader.eval_batches([{'x': clip}], batch_size=1, **cut))['x'][0]
 
 
+def _is_complete(result, workdir) -> bool:
+  """Says that training was interrupted, or draws its curves."""
+  if result.interrupted:
+    print(f'Stopped after step {result.step}, which was saved; the same '
+          'command continues.')
+    return False
+  curves.training_curves(
+      workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
+  return True
+
+
+def _train_prior(config, workdir) -> None:
+  """Trains a latent prior or continues, and draws samples of it."""
+  if _is_complete(prior.train(config, workdir), workdir):
+    _draw_samples(prior.restore(config, workdir), workdir)
+
+
+def _draw_samples(sampler: prior.Sampler, workdir: pathlib.Path) -> None:
+  """Writes figures/generated.png and figures/completed_<kind that is kept>."""
+  model = sampler.model
+  count = model.config.eval.num_shown
+  clips = _clips(model, count)
+  drawn = {'generated': {'sample': sampler.generate(count)}}
+  for keep, name in (
+      ('static', 'new dynamic codes'), ('dynamic', 'new static code')):
+    drawn[f'completed_{keep}'] = {
+        'original': clips, name: sampler.complete(clips, keep=keep)}
+  for name, arrays in drawn.items():
+    path = _figure(workdir, f'{name}.png')
+    _save(model, arrays, path)
+    print(f'{name}: {path}')
+
+
 def _has_factors(config) -> bool:
   return config.method.name != 'autoencoder'
 
@@ -181,10 +226,15 @@ def _evaluate(model: run.Model) -> None:
 
 def _draw_reconstruction(model: run.Model) -> None:
   clips = _clips(model, model.config.eval.num_shown)
-  image = grids.reconstruction_strip(clips, model.reconstruct(clips))
   path = _figure(model.workdir, 'reconstruction.png')
-  image.save(path)
+  _save(model, {
+      'original': clips, 'reconstruction': model.reconstruct(clips)}, path)
   print(f'reconstruction: {path}')
+
+
+def _save(model, clips, path) -> None:
+  """Draws clips by name beside each other, as those of the model are drawn."""
+  grids.strips(clips).save(path)
 
 
 def _draw_swap(model: run.Model) -> None:

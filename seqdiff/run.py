@@ -55,6 +55,15 @@ def load(
   Raises:
     ValueError: if it is no run directory or holds no such checkpoint.
   """
+  return restore(read_config(workdir), workdir, step=step)
+
+
+def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
+  """The config of a run directory.
+
+  Raises:
+    ValueError: if it is no run directory.
+  """
   workdir = pathlib.Path(workdir)
   path = workdir / 'config.json'
   if not path.is_file():
@@ -62,8 +71,7 @@ def load(
         f'{workdir} is no run directory: it has no config.json. Expected a '
         'directory written by `python -m seqdiff.main --mode=train '
         '--workdir=...`; train one, or name another.')
-  config = ml_collections.ConfigDict(json.loads(path.read_text()))
-  return restore(config, workdir, step=step)
+  return ml_collections.ConfigDict(json.loads(path.read_text()))
 
 
 def restore(
@@ -305,16 +313,19 @@ class Model:
     found = None
     if set(protocols) & set(runner.JUDGED):
       found = jury(self.config, self.dataset, self.workdir)
+    return runner.run(self.context(found), protocols,
+                      config=to_plain(self.config), step=self.step)
+
+  def context(self, jury: judging.Jury | None = None) -> context.Context:
+    """What protocols are given."""
     settings = self.config.eval
-    ctx = context.Context(
+    return context.Context(
         method=self.method, params=self.params, dataset=self.dataset,
-        workdir=self.workdir, jury=found, num_pairs=settings.num_pairs,
+        workdir=self.workdir, jury=jury, num_pairs=settings.num_pairs,
         pair_seed=settings.pair_seed, both_orders=settings.both_orders,
         num_clips=settings.num_clips,
         x_T=self.config.sampler.x_T, seed=settings.seed,
         **_evaluation_settings(self.config))
-    return runner.run(
-        ctx, protocols, config=to_plain(self.config), step=self.step)
 
   def _batch(self, clips) -> types.Batch:
     """Checks clips and makes a batch of them."""

@@ -1,10 +1,10 @@
-"""Pictures of clips: swap grids and reconstruction strips.
+"""Pictures of clips: swap grids and strips of frames.
 
 All arrays are uint8 with channels last, (..., H, W, 3) or (..., H, W, 1). Small
 pictures are enlarged by a whole factor, so that every pixel stays a square.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import math
 
 import numpy as np
@@ -143,41 +143,39 @@ def pair_animation(
   return films
 
 
-def reconstruction_strip(
-    originals: np.ndarray,
-    reconstructions: np.ndarray,
+def strips(
+    clips: Mapping[str, np.ndarray],
     *,
     num_frames: int = 10,
     scale: int | None = None,
 ) -> Image.Image:
-  """Clips and their reconstructions below them, frame by frame.
+  """Clips as strips of frames, such as originals and their reconstructions.
 
   Args:
-    originals: (N, T, H, W, C).
-    reconstructions: (N, T, H, W, C).
+    clips: (N, T, H, W, C) of each name. Those of one number are below each
+      other; the last name is set off by its colour.
     num_frames: how many frames of a clip are shown, evenly spread over it.
     scale: enlargement; None makes a frame about 64 pixels high.
 
   Returns:
     An RGB image.
   """
-  _check_pictures('originals', originals, 5)
-  _check_pictures('reconstructions', reconstructions, 5)
-  if originals.shape != reconstructions.shape:
+  for name, array in clips.items():
+    _check_pictures(name, array, 5)
+  shapes = {name: array.shape for name, array in clips.items()}
+  if len(set(shapes.values())) != 1:
     raise ValueError(
-        f'originals {originals.shape} and reconstructions '
-        f'{reconstructions.shape} must have one shape; give the '
-        'reconstruction of each clip at the same place.'
-    )
-  frames = _spread(originals.shape[1], num_frames)
-  scale = _scale_for(originals, 64) if scale is None else scale
+        f'Clips of shapes {shapes} must have one shape; give those that belong '
+        'together at the same place.')
+  first = next(iter(clips.values()))
+  frames = _spread(first.shape[1], num_frames)
+  scale = _scale_for(first, 64) if scale is None else scale
   font = _font()
-  names = ('original', 'reconstruction')
-  left = _MARGIN + math.ceil(max(font.getlength(n) for n in names)) + _GUTTER
+  left = _MARGIN + math.ceil(max(font.getlength(n) for n in clips)) + _GUTTER
   rows = []
   y = _MARGIN
-  for pair in zip(originals, reconstructions):
-    for name, clip in zip(names, pair):
+  for group in zip(*clips.values()):
+    for name, clip in zip(clips, group):
       picture = _strip(clip[frames], scale)
       rows.append((name, picture, y))
       y += picture.shape[0] + _FRAME_GAP
@@ -188,7 +186,7 @@ def reconstruction_strip(
   for name, picture, top in rows:
     image.paste(Image.fromarray(picture), (left, top))
     middle = (left - _GUTTER, top + picture.shape[0] // 2)
-    colour = _BLACK if name == 'original' else _MOTION
+    colour = _MOTION if name == list(clips)[-1] else _BLACK
     draw.text(middle, name, fill=colour, font=font, anchor='rm')
   _time_arrow(draw, left, width - _MARGIN, image.height - _LABEL // 2 - 4)
   return image

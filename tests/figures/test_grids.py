@@ -145,7 +145,8 @@ def test_small_pictures_are_enlarged_by_whole_factors(size, height):
 def test_reconstruction_lies_below_its_original_frame_by_frame():
   original = np.stack([_clip([(10, n, t) for t in range(6)]) for n in range(2)])
   again = np.stack([_clip([(20, n, t) for t in range(6)]) for n in range(2)])
-  image = grids.reconstruction_strip(original, again, num_frames=3, scale=4)
+  image = grids.strips(
+      {'original': original, 'reconstruction': again}, num_frames=3, scale=4)
   bottom_of_pair = 0
   for n in range(2):
     right = 0
@@ -195,7 +196,7 @@ def test_no_pictures_are_refused():
 def test_reconstructions_of_other_clips_are_refused():
   sources, drivers, _ = _swaps(2)
   with pytest.raises(ValueError, match='must have one shape'):
-    grids.reconstruction_strip(sources, drivers)
+    grids.strips({'original': sources, 'reconstruction': drivers})
 
 
 def test_pair_and_its_swaps_play_side_by_side():

@@ -1,0 +1,44 @@
+"""The latent prior of DiffSDA, of any trained model.
+
+  python -m seqdiff.main --config=configs/prior.py \\
+      --config.model.workdir=runs/quickstart --workdir=runs/prior
+  python -m seqdiff.main --config=configs/prior.py --mode=generate \\
+      --config.model.workdir=runs/quickstart --workdir=runs/prior
+
+Source: arXiv:2510.05717, Table 8, and released code; the paper trains for 200
+to 1,000 epochs. Training ends with figures of new clips, and of clips of which
+one kind of code is kept and the other is sampled.
+"""
+
+import ml_collections
+
+from configs.common import video
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The config."""
+  config = video.get_config()
+  config.model = ml_collections.ConfigDict(dict(
+      workdir=ml_collections.config_dict.placeholder(str)))  # Its run directory.
+  config.data = ml_collections.ConfigDict(dict(
+      num_frames=1,  # A clip is one vector of codes.
+      batch_size=128,
+      eval_batch_size=64,
+  ))
+  config.method = ml_collections.ConfigDict(dict(
+      name='prior',
+      layers=10,
+      expand=4,
+      dropout=0.1,
+      independent=False,  # True: ablation, App. G.1.
+      standardise=False,  # True: codes of mean 0 and variance 1.
+      diffusion=dict(
+          schedule='half_line',  # Betas from 1e-5 to 1e-2.
+          num_levels=1000,
+          prediction='eps',
+          norm='l2',
+      ),
+  ))
+  config.train.num_steps = 20_000
+  config.sampler = ml_collections.ConfigDict(dict(num_steps=1000))
+  return config

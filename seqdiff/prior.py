@@ -1,0 +1,207 @@
+"""The latent prior of a trained model: trained, restored, sampled.
+
+  sampler = prior.load('runs/prior')
+  clips = sampler.generate(8)
+  others = sampler.complete(clips, keep='static')  # Same identity, new motion.
+
+A config of it (configs/prior.py) names the run directory of the model. The
+codes of its training clips are kept in `<workdir>/codes.npz`.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from seqdiff import build
+from seqdiff import run
+from seqdiff.core import keys
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
+from seqdiff.evaluation import codes as code_lib
+from seqdiff.evaluation import results
+from seqdiff.methods import base
+from seqdiff.methods import prior as prior_lib
+from seqdiff.training import loop
+
+CODES = 'codes.npz'
+
+
+def train(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> loop.Result:
+  """Reads the codes of the training clips, and trains a prior on them.
+
+  Raises:
+    ValueError: if `config.model.workdir` is no run directory of a model with
+      factors, and as `run.train`.
+  """
+  model = _model(config)
+  codes = _codes(config, model, workdir)
+  return run.train(codes.prior, config, codes.dataset, workdir)
+
+
+def load(workdir: str | os.PathLike[str]) -> 'Sampler':
+  """Restores the prior of a run directory, and its model.
+
+  Raises:
+    ValueError: if it is no run directory, or that of the model is not there.
+  """
+  workdir = pathlib.Path(workdir)
+  return restore(run.read_config(workdir), workdir)
+
+
+def restore(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> 'Sampler':
+  """As `load`, with a config at hand (its sampler may be another)."""
+  model = _model(config)
+  codes = _codes(config, model, workdir)
+  params, _ = run.restore_params(codes.prior, config, codes.dataset, workdir)
+  return Sampler(model, codes, params)
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+  """The codes of the training clips.
+
+  Attributes:
+    prior: the prior of codes of their sizes.
+    z: (N, D) codes.
+    mean: (D,) what is subtracted from them.
+    std: (D,) what they are divided by.
+  """
+
+  prior: prior_lib.Prior
+  z: np.ndarray
+  mean: np.ndarray
+  std: np.ndarray
+
+  @property
+  def dataset(self) -> data_batch.Dataset:
+    """The codes as a data set of clips (1, D)."""
+    x = ((self.z - self.mean) / self.std)[:, None].astype(np.float32)
+    return data_batch.Dataset('codes', {'train': loader.ArraySource({'x': x})})
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """A prior and the model that decodes what is sampled from it.
+
+  Attributes:
+    model: the model.
+    codes: the codes that the prior has learnt.
+    params: its parameters.
+  """
+
+  model: run.Model
+  codes: Codes
+  params: types.Params
+
+  def generate(self, count: int, *, seed: int = 0) -> np.ndarray:
+    """New clips or series, as the model gives them, (count, T, ...)."""
+    return self.model.decode(self.sample(count, seed=seed), seed=seed)
+
+  def complete(
+      self, clips: np.ndarray, *, keep: str, seed: int = 0
+  ) -> np.ndarray:
+    """Clips of which one kind of code is kept and the other is sampled.
+
+    Args:
+      clips: (B, T, ...), as the model takes them.
+      keep: 'static' or 'dynamic'.
+      seed: of all noise.
+
+    Returns:
+      (B, T, ...).
+
+    Raises:
+      ValueError: for another kind, or another number of frames than the prior
+        has learnt.
+    """
+    known = self.model.encode(clips)
+    return self.model.decode(self.sample(
+        len(clips), seed=seed, known=known, keep=keep), seed=seed)
+
+  def sample(
+      self,
+      count: int,
+      *,
+      seed: int = 0,
+      known: base.Factors | None = None,
+      keep: str | None = None,
+  ) -> base.Factors:
+    """Codes of new clips, see `methods.prior.Prior.sample`."""
+    prior, (mean, std) = self.codes.prior, (self.codes.mean, self.codes.std)
+    if known is not None:
+      num_frames = known.dynamic.shape[1]
+      if num_frames != prior.num_frames:
+        raise ValueError(
+            f'Clips of {num_frames} frames; expected {prior.num_frames}, as '
+            'the prior was trained on. Cut them.')
+      known = prior.split((np.asarray(prior.join(known)) - mean) / std)
+    key = keys.named(jax.random.key(seed), 'prior')
+    found = jax.jit(prior.sample, static_argnames='keep')(
+        self.params, key, jnp.arange(count), known=known, keep=keep)
+    z = np.asarray(prior.join(found)) * std + mean
+    return jax.device_get(prior.split(z))
+
+
+def _model(config) -> run.Model:
+  """The model of `config.model.workdir`."""
+  if config.model.workdir is None:
+    raise ValueError(
+        'config.model.workdir is not set; expected the run directory of a '
+        'trained model (--config.model.workdir=runs/quickstart). Train one '
+        'first, for instance configs/quickstart.py.')
+  model = run.load(config.model.workdir)
+  if not hasattr(model.method, 'decode') or (
+      model.config.method.name == 'autoencoder'):
+    raise ValueError(
+        f'config.model.workdir={config.model.workdir} is of the method '
+        f'{model.config.method.name}; expected one with static and dynamic '
+        'factors. Name another run directory.')
+  return model
+
+
+def _codes(config, model, workdir) -> Codes:
+  """The codes of the training clips, from the file if it is of this model."""
+  path = workdir / CODES
+  identity = json.dumps({
+      'step': model.step, 'model': results.config_hash(
+          run.to_plain(model.config))})
+  if not path.exists():
+    found = code_lib.read(model.context(), 'train')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix('.tmp.npz')
+    np.savez(part, static=found.static.astype(np.float32),
+             dynamic=found.dynamic.astype(np.float32), identity=identity)
+    os.replace(part, path)
+  with np.load(path) as file:
+    if str(file['identity']) != identity:
+      raise ValueError(
+          f'{path} holds the codes of another model or step '
+          f'({file["identity"]}); expected {identity}. Choose another workdir, '
+          'or remove the file and train the prior again.')
+    factors = base.Factors(static=file['static'], dynamic=file['dynamic'])
+  prior = build.prior(
+      config, static_dim=factors.static.shape[-1],
+      num_frames=factors.dynamic.shape[1],
+      dynamic_dim=factors.dynamic.shape[2])
+  z = np.asarray(prior.join(factors))[:, 0]
+  mean, std = np.zeros(prior.size), np.ones(prior.size)
+  if config.method.standardise:
+    pooled = (0, 1)  # Of dynamic codes: over clips and frames.
+    of = lambda name: np.asarray(prior.join(base.Factors(
+        static=getattr(factors.static, name)(axis=0)[None],
+        dynamic=np.broadcast_to(
+            getattr(factors.dynamic, name)(axis=pooled),
+            (1,) + factors.dynamic.shape[1:]))))[0, 0]
+    mean, std = of('mean'), of('std') + 1e-6
+  return Codes(prior, z, mean.astype(np.float32), std.astype(np.float32))
