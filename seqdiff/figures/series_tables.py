@@ -83,17 +83,23 @@ def _render(found, form) -> str:
   """A table of all tasks in one form of their protocols."""
 
   def row(label, cell, method='DiffSDA'):
+    names = [f'{METHODS[method]}_{task.data}' for task in TASKS]
     return cells.line([label, *(
-        cell(task, _metrics(found, f'{METHODS[method]}_{task.data}',
-                            task.protocol + form)) for task in TASKS)])
+        cell(task, found.get(name, {}).get(task.protocol + form))
+        for task, name in zip(TASKS, names))])
 
-  own = lambda task, metrics: cells.number(metrics, task.metric, task.unit)
+  own = lambda task, result: cells.number(
+      _metrics(result), task.metric, task.unit)
+  steps = lambda task, result: (
+      cells.MISSING if result is None else f'{result.step:,}')
   lines = [cells.line(['', *(task.title for task in TASKS)]),
            cells.line([':--', *['--:'] * len(TASKS)])]
   for label, names in _TRIVIAL.items():
-    lines.append(row(label, lambda task, metrics, names=names: _first(
-        metrics, names, task)))
-  lines += [row(f'{method}, ours', own, method) for method in METHODS]
+    lines.append(row(label, lambda task, result, names=names: _first(
+        _metrics(result), names, task)))
+  for method in METHODS:
+    lines.append(row(f'{method}, ours', own, method))
+    lines.append(row(f'{method}, steps of training', steps, method))
   if form:
     lines += [row(f'{method}, published', lambda task, _, method=method: (
         cells.number(_published(task, method), 'value', task.unit)))
@@ -106,9 +112,8 @@ def _published(task, method) -> dict[str, float]:
   return dict(zip(('value', 'value_std'), task.published.get(method, ())))
 
 
-def _metrics(found, name, protocol) -> Mapping[str, float]:
+def _metrics(result) -> Mapping[str, float]:
   """The metrics of a result, none if it is not there."""
-  result = found.get(name, {}).get(protocol)
   return {} if result is None else result.metrics
 
 

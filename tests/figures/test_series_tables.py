@@ -42,6 +42,8 @@ def test_each_number_stands_in_the_column_of_its_task():
   assert rows['DiffSDA, ours']['oil, MAE (°C)'] == '2.5'
   assert rows['GLR, ours']['ICU type (%)'] == '50.0'
   assert rows['VAE, ours']['ICU type (%)'] == '–'
+  assert rows['DiffSDA, steps of training']['oil, MAE (°C)'] == '10'
+  assert rows['GLR, steps of training']['oil, MAE (°C)'] == '–'
   linear = rows['mean and deviation, linear']
   assert (linear['ICU type (%)'], linear['oil, MAE (°C)']) == ('55.0', '4')
   assert rows['mean of the month']['oil, MAE (°C)'] == '3.25'

@@ -31,7 +31,7 @@ def _sigmoid(x):
   return 1.0 / (1.0 + np.exp(-x))
 
 
-def _loop(params, x, cell):
+def _loop(params, x, cell, activation=np.tanh, start=0.0):
   """One direction, one gate and one example after the other, no mask."""
   kernel = lambda name, gate: np.split(
       np.asarray(params[name], np.float64), 4 if cell == 'lstm' else 1,
@@ -43,14 +43,14 @@ def _loop(params, x, cell):
 
   outputs = np.zeros(x.shape[:2] + (HIDDEN,))
   for example in range(len(x)):
-    c = h = np.zeros(HIDDEN)
+    c = h = np.full(HIDDEN, start)
     for frame, value in enumerate(x[example]):
       if cell == 'rnn':
-        h = np.tanh(gate(0, value, h))
+        h = activation(gate(0, value, h))
       else:
         i, f, o = (_sigmoid(gate(n, value, h)) for n in (0, 1, 3))
-        c = f * c + i * np.tanh(gate(2, value, h))
-        h = o * np.tanh(c)
+        c = f * c + i * activation(gate(2, value, h))
+        h = o * activation(c)
       outputs[example, frame] = h
   return outputs
 
@@ -66,6 +66,17 @@ def test_equals_the_loop(cell, reverse):
   expected = _loop(variables['params'], x[:, turn], cell)
   np.testing.assert_allclose(outputs, expected[:, turn], atol=1e-5)
   np.testing.assert_allclose(last, expected[:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize('cell', ['lstm', 'rnn'])
+def test_another_activation_and_start(cell):
+  x = _sequence()
+  layer = recurrent.Recurrence(HIDDEN, cell=cell, activation='sigmoid')
+  variables = _random(layer, x)
+  outputs, _ = jax.jit(layer.apply)(
+      variables, x, _ones(x), np.full((2, HIDDEN), 0.7, np.float32))
+  expected = _loop(variables['params'], x, cell, _sigmoid, 0.7)
+  np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('cell', ['lstm', 'rnn'])
@@ -110,19 +121,18 @@ def test_padded_frames_get_zero_gradient():
   assert np.abs(grad[mask]).max(axis=-1).min() > 0
 
 
-def _plain(params, x, mask, cell, reverse):
+def _plain(params, x, mask, start, cell, act, reverse):
   """One frame after the other, for autodiff."""
-  state = lambda: jnp.zeros((len(x), HIDDEN))
-  c, h, outputs = state(), state(), []
+  c, h, outputs = start, start, []
   for frame in list(range(x.shape[1]))[::-1 if reverse else 1]:
     z = (x[:, frame] @ params['input_kernel'] + params['input_bias'][None]
          + h @ params['state_kernel'] + params['state_bias'][None])
     if cell == 'rnn':
-      c_new, h_new = c, jnp.tanh(z)
+      c_new, h_new = c, act(z)
     else:
       i, f, g, o = jnp.split(z, 4, axis=-1)
-      c_new = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-      h_new = jax.nn.sigmoid(o) * jnp.tanh(c_new)
+      c_new = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * act(g)
+      h_new = jax.nn.sigmoid(o) * act(c_new)
     keep = mask[:, frame, None]
     c, h = keep * c_new + (1 - keep) * c, keep * h_new + (1 - keep) * h
     outputs.append(h)
@@ -130,24 +140,30 @@ def _plain(params, x, mask, cell, reverse):
 
 
 @pytest.mark.parametrize('cell', ['lstm', 'rnn'])
-@pytest.mark.parametrize('reverse', [False, True])
-def test_gradient_is_that_of_autodiff(cell, reverse):
+@pytest.mark.parametrize('activation, reverse', [
+    ('tanh', False), ('tanh', True), ('sigmoid', False)])
+def test_gradient_is_that_of_autodiff(cell, activation, reverse):
   x = _sequence()
-  layer = recurrent.Recurrence(HIDDEN, cell=cell, reverse=reverse)
+  layer = recurrent.Recurrence(
+      HIDDEN, cell=cell, activation=activation, reverse=reverse)
   params = _random(layer, x)['params']
   mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], np.float32)
-  slopes = np.random.default_rng(2).normal(size=(2, 6, HIDDEN))
+  rng = np.random.default_rng(2)
+  slopes = rng.normal(size=(2, 6, HIDDEN))
+  start = rng.normal(size=(2, HIDDEN)).astype(np.float32)
+  act = recurrent.ACTIVATIONS[activation][0]
 
   def gradient(run):
-    def total(params, x):
-      outputs, last = run(params, x)
+    def total(params, x, start):
+      outputs, last = run(params, x, start)
       return jnp.sum(outputs * slopes[:, :5]) + jnp.sum(last * slopes[:, 5])
-    return jax.jit(jax.grad(total, argnums=(0, 1)))(params, x)
+    return jax.jit(jax.grad(total, argnums=(0, 1, 2)))(params, x, start)
 
-  fast = gradient(lambda p, x: layer.apply({'params': p}, x, mask))
-  plain = gradient(lambda p, x: _plain(p, x, mask, cell, reverse))
+  fast = gradient(lambda p, x, s: layer.apply({'params': p}, x, mask, s))
+  plain = gradient(
+      lambda p, x, s: _plain(p, x, mask, s, cell, act, reverse))
   chex.assert_trees_all_close(fast, plain, rtol=1e-5, atol=1e-6)
-  assert min(np.abs(a).max() for a in jax.tree.leaves(plain)) > 0.1
+  assert min(np.abs(a).max() for a in jax.tree.leaves(plain)) > 0.03
 
 
 def test_bidirectional_joins_both_directions_and_their_ends():
@@ -186,3 +202,19 @@ def test_initial_values_of_the_released_code():
     for name, bound in part.items():
       largest = np.abs(params[direction][name]).max()
       assert 0.95 * bound < largest <= bound, (direction, name)
+
+
+def test_initial_values_of_keras():
+  # Of its documentation: glorot_uniform, orthogonal, unit_forget_bias.
+  hidden, size = 16, 8
+  x = np.zeros((1, 1, size), np.float32)
+  params = recurrent.Recurrence(hidden, keras=True).init(
+      jax.random.key(0), x, _ones(x))['params']
+  bound = (6 / (size + 4 * hidden)) ** 0.5
+  assert 0.95 * bound < np.abs(params['input_kernel']).max() <= bound
+  rows = params['state_kernel']
+  np.testing.assert_allclose(rows @ rows.T, np.eye(hidden), atol=1e-5)
+  i, f, g, o = np.split(params['input_bias'] + params['state_bias'], 4)
+  np.testing.assert_array_equal(f, np.ones(hidden))
+  for other in i, g, o:
+    np.testing.assert_array_equal(other, np.zeros(hidden))
