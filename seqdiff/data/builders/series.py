@@ -24,6 +24,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from seqdiff.data import batch
+from seqdiff.data import units
 from seqdiff.data.builders import base
 
 SPLIT, NORMALISATION, MANIFEST = (
@@ -183,9 +184,8 @@ class Series(base.Builder):
 
   def _example(self, sample):
     config = self.builder_config
-    observed = np.isfinite(sample.values)
-    x = np.where(observed, (sample.values - config.mean) / config.std, 0)
-    item = {'x': x.astype(np.float32), 'observed': observed}
+    x, observed = units.normalise(sample.values, config.mean, config.std)
+    item = {'x': x, 'observed': observed}
     if config.collection.length is not None:
       item['mask'] = np.ones(len(x), bool)
       missing = config.collection.length - len(x)
