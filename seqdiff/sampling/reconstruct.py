@@ -34,7 +34,7 @@ def make_reconstruct(
     x = data_batch.to_float(batch['x'])
     factors = method.encode(params, x, batch['mask'])
     if x_T == 'encoded':
-      x_init = method.invert(params, factors, x)
+      x_init = noise.encoded(method, params, factors, batch, key)
     else:
       x_init = noise.fresh(x_T, key, batch['index'], x.shape[1:])
     return data_batch.in_range(method.decode(params, factors, x_init))

@@ -39,13 +39,13 @@ def make_swap(
     of_a = method.encode(params, x_a, a['mask'])
     of_b = method.encode(params, x_b, b['mask'])
     if x_T == 'dynamics_clip':
-      x_init = method.invert(params, of_b, x_b)
+      x_init = noise.encoded(method, params, of_b, b, key)
     elif x_T == 'static_clip':
       if x_a.shape != x_b.shape:
         raise ValueError(
             f'x_T=static_clip with clips of shapes {x_a.shape} and '
             f'{x_b.shape}; expected equal shapes. Choose another x_T.')
-      x_init = method.invert(params, of_a, x_a)
+      x_init = noise.encoded(method, params, of_a, a, key)
     else:
       x_init = noise.fresh(x_T, key, a['index'], x_b.shape[1:])
     return data_batch.in_range(

@@ -44,6 +44,18 @@ def test_encoded_x_T_gives_the_clip_back(toy):
       found, data_batch.to_float(batch['x']), atol=1e-6)
 
 
+def test_gaps_of_a_series_are_decoded_and_have_no_x_T_of_their_own(toy):
+  batch = toy.make_batch(3)
+  seen = np.random.default_rng(0).uniform(size=batch['x'].shape) < 0.5
+  x = np.where(seen, data_batch.to_float(batch['x']), 0).astype(np.float32)
+  batch |= {'x': x, 'observed': seen}
+  found = reconstruct.make_reconstruct(toy.Means(), x_T='encoded')(
+      0.0, batch, KEY)
+  fresh = reconstruct.make_reconstruct(toy.Means(), x_T='fresh_shared')(
+      0.0, batch, KEY)
+  np.testing.assert_allclose(found, np.where(seen, x, fresh), atol=1e-6)
+
+
 def test_encoded_x_T_inverts_a_solver(toy, gaussian):
   method, params = gaussian
   batch = toy.make_batch(4)

@@ -43,6 +43,21 @@ def test_by_hand(toy):
         _swap(toy, x_T, a, b)[0], np.clip(expected[x_T], -1, 1), atol=1e-6)
 
 
+@pytest.mark.parametrize('x_T, gap', [('dynamics_clip', 'b'),
+                                      ('static_clip', 'a')])
+def test_gaps_are_decoded_from_the_codes_before_x_T_is(toy, x_T, gap):
+  clips = {'a': _clips([[0.1, 0.3]]), 'b': _clips([[-0.2, 0.0]])}
+  for batch in clips.values():
+    batch['observed'] = np.ones(batch['x'].shape, bool)
+  whole = _swap(toy, x_T, **clips)
+  clips[gap]['observed'] = np.array([[1, 0]]).reshape(1, 2, 1, 1, 1) > 0
+  found = _swap(toy, x_T, **clips)
+  assert found[0, 0] == whole[0, 0]
+  # A gap was decoded from its own codes and noise: that noise is its x_T.
+  start = float(keys.normal(KEY, np.arange(1), (1, 1, 1, 1)).ravel()[0])
+  np.testing.assert_allclose(found[0, 1], 0.2 + start, atol=1e-6)
+
+
 def test_each_clip_is_read_under_its_own_mask(toy):
   a, b = _clips([[0.1, 0.3, 0.9]]), _clips([[-0.2, 0.0, 0.1]])
   a['mask'][0, 2] = False  # s_a = 0.2 as before; s_b = -1/30.
