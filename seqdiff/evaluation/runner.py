@@ -9,6 +9,7 @@ from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import downstream
+from seqdiff.evaluation.protocols import imputation
 from seqdiff.evaluation.protocols import judge
 from seqdiff.evaluation.protocols import leakage
 from seqdiff.evaluation.protocols import reconstruction
@@ -16,6 +17,7 @@ from seqdiff.evaluation.protocols import solvers
 from seqdiff.evaluation.protocols import swap
 
 PROTOCOLS = {
+    'imputation': imputation,
     'judge': judge,
     'leakage': leakage,
     'reconstruction': reconstruction,
@@ -24,18 +26,25 @@ PROTOCOLS = {
     **downstream.PROTOCOLS,
 }
 JUDGED = ('judge', 'swap')  # Need a jury.
+_FORMS = {'imputation': 'series', 'judge': 'video', 'solvers': 'video',
+          'swap': 'video'}  # Others are for both.
 # Need labels: of either kind, static or dynamic, or of both.
 _KINDS = {'judge': 1, 'leakage': 1, 'swap': 2}
 
 
 def check(names: Sequence[str], dataset: data_batch.Dataset) -> None:
-  """Raises ValueError for an unknown protocol, or one without its labels."""
+  """Raises ValueError for an unknown protocol, or one for other data."""
+  form = 'series' if dataset.variables else 'video'
   kinds = sorted({factor.kind for factor in dataset.factors})
   for name in names:
     if name not in PROTOCOLS:
       raise errors.unknown_name('protocol', name, PROTOCOLS)
     if name in downstream.PROTOCOLS:
       downstream.PROTOCOLS[name].check(dataset)
+    if _FORMS.get(name, form) != form:
+      raise ValueError(
+          f'Protocol {name}: {dataset.name} is {form}; expected '
+          f'{_FORMS[name]}. Leave it out of config.eval.protocols.')
     if len(kinds) < _KINDS.get(name, 0):
       raise ValueError(
           f'Protocol {name}: {dataset.name} has '

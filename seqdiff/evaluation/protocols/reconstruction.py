@@ -5,8 +5,14 @@ reports it) and PSNR = -10 log10 of it, from fresh noise and from the clip's
 own x_T by the reverse ODE. The second shows that the ODE is inverted; only
 the first says what the factors hold. Reference rows: another clip of the
 split, and the mean frame.
+
+Of series it is the error over what was observed, normalised, and of each
+variable the mean absolute error in its unit, `mae/<variable>`. Reference rows:
+another series of the split, where both were observed, and the mean of the
+variable in the training split, whose error is near 1.
 """
 
+import collections
 from collections.abc import Callable, Mapping
 
 import jax
@@ -18,6 +24,7 @@ from seqdiff.core import shapes
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.evaluation import context
+from seqdiff.evaluation import observed
 from seqdiff.sampling import reconstruct
 
 VERSION = 1
@@ -25,9 +32,12 @@ VERSION = 1
 
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts of the protocol."""
-  mse, counts = errors(ctx, {
+  samplers = {
       '': reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared'),
-      'encoded_x_T/': reconstruct.make_reconstruct(ctx.method, x_T='encoded')})
+      'encoded_x_T/': reconstruct.make_reconstruct(ctx.method, x_T='encoded')}
+  if ctx.dataset.variables:
+    return _of_series(ctx, samplers)
+  mse, counts = errors(ctx, samplers)
   metrics = {}
   for name, value in {**mse, **_reference_errors(ctx)}.items():
     metrics[f'{name}mse'] = value
@@ -38,7 +48,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
 def errors(
     ctx: context.Context, samplers: Mapping[str, Callable[..., jax.Array]]
 ) -> tuple[dict[str, float], dict[str, int]]:
-  """Mean squared error of each sampler in [0, 1] units, and the counts."""
+  """Mean squared error of video in [0, 1] units, by sampler, and the counts."""
   key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
   sums, count = dict.fromkeys(samplers, 0.0), 0
   indices = _indices(ctx)
@@ -48,6 +58,29 @@ def errors(
     count += int(mask.sum())
   return ({name: total / count for name, total in sums.items()},
           {'clips': len(indices), 'frames': count})
+
+
+def _of_series(ctx, samplers) -> tuple[dict[str, float], dict[str, int]]:
+  """As `run`, of series."""
+  key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
+  indices, sums = _indices(ctx), collections.defaultdict(float)
+  others = _clips(ctx, np.roll(indices, 1))
+  for (batch, x, mask), (other, x_other, _) in zip(
+      _clips(ctx, indices), others):
+    seen = batch['observed'] & mask[..., None]
+    for row, sample in samplers.items():
+      sums[row] += observed.error_sums(sample(ctx.params, batch, key), x, seen)
+    sums['reference/random_pair/'] += observed.error_sums(
+        x_other, x, seen & other['observed'])
+    sums['reference/constant/'] += observed.error_sums(
+        np.zeros(x.shape), x, seen)
+  metrics = {}
+  for row, found in sums.items():
+    metrics[f'{row}mse'] = observed.mse(found)
+    for name, value in observed.mae_in_units(
+        found, ctx.dataset.variables).items():
+      metrics[f'{row}mae/{name}'] = value
+  return metrics, {'clips': len(indices), 'values': int(sums[''][0].sum())}
 
 
 def _reference_errors(ctx) -> dict[str, float]:
