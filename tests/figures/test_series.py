@@ -1,0 +1,109 @@
+"""Plots hold the series that they were given, with their gaps and units."""
+
+import io
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from seqdiff.data import batch as data_batch
+from seqdiff.figures import series
+
+VARIABLES = tuple(data_batch.Variable(name, unit, 0.0, 1.0) for name, unit in (
+    ('heat', 'K'), ('flow', ''), ('load', 'kW')))
+
+
+def _series(seed, count=2):
+  return np.random.default_rng(seed).normal(size=(count, 9, 3))
+
+
+def _panels(figure):
+  """The panels by row and column."""
+  place = lambda axes: axes.get_subplotspec()
+  return {(place(a).rowspan.start, place(a).colspan.start): a
+          for a in figure.axes}
+
+
+def _lines(axes) -> dict[str, np.ndarray]:
+  return {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+
+
+def test_reconstructions_are_over_their_originals():
+  originals, found = _series(0), _series(1)
+  figure = series.reconstructions(originals, found, VARIABLES)
+  panels = _panels(figure)
+  assert set(panels) == {(d, n) for d in range(3) for n in range(2)}
+  for (d, n), axes in panels.items():
+    lines = _lines(axes)
+    np.testing.assert_array_equal(lines['original'], originals[n, :, d])
+    np.testing.assert_array_equal(lines['reconstruction'], found[n, :, d])
+  assert [panels[d, 0].get_ylabel() for d in range(3)] == [
+      'heat (K)', 'flow', 'load (kW)']
+  assert panels[2, 1].get_xlabel() == 'time (steps)'
+  assert panels[0, 1].get_title('left') == 'series 2'
+  legend, = figure.legends
+  assert [t.get_text() for t in legend.get_texts()] == [
+      'original', 'reconstruction']
+  # One scale for a variable, so that levels can be compared.
+  assert panels[1, 0].get_ylim() == panels[1, 1].get_ylim()
+
+
+def test_gaps_are_gaps_and_single_values_are_dots():
+  originals = _series(0, 1)
+  originals[0, [0, 2, 6, 7, 8], 1] = np.nan  # Left: 1, and 3 to 5.
+  panels = _panels(series.reconstructions(originals, _series(1, 1), VARIABLES))
+  line = panels[1, 0].get_lines()[0]
+  np.testing.assert_array_equal(line.get_ydata(), originals[0, :, 1])
+  assert line.get_marker() == '.'
+  np.testing.assert_array_equal(np.flatnonzero(line.get_markevery()), [1])
+
+
+def test_variables_that_were_measured_most_are_shown():
+  originals = _series(0)
+  originals[:, 4:, 0] = np.nan
+  figure = series.reconstructions(
+      originals, _series(1), VARIABLES, num_variables=2)
+  panels = _panels(figure)
+  assert [panels[d, 0].get_ylabel() for d in range(2)] == ['flow', 'load (kW)']
+  np.testing.assert_array_equal(
+      _lines(panels[1, 1])['original'], originals[1, :, 2])
+
+
+def test_swaps_stand_between_what_gives_the_codes():
+  a, b, a_as_b, b_as_a = (_series(seed) for seed in range(4))
+  figure = series.swaps(a, b, a_as_b, b_as_a, VARIABLES)
+  above, below = figure.subfigs
+  for part, title, static, dynamic, swapped in (
+      (above, 'static code of a, dynamic codes of b', a, b, a_as_b),
+      (below, 'static code of b, dynamic codes of a', b, a, b_as_a)):
+    assert part.get_suptitle() == title
+    panels = _panels(part)
+    assert len(panels) == 6
+    for (d, n), axes in panels.items():
+      lines = _lines(axes)
+      np.testing.assert_array_equal(
+          lines['gives the static code'], static[n, :, d])
+      np.testing.assert_array_equal(
+          lines['gives the dynamic codes'], dynamic[n, :, d])
+      np.testing.assert_array_equal(
+          lines['decoded from both'], swapped[n, :, d])
+    assert panels[0, 1].get_title('left') == 'pair 2'
+    assert panels[2, 0].get_ylabel() == 'load (kW)'
+
+
+@pytest.mark.parametrize('count', [1, 4])
+def test_text_stays_inside_the_picture(count):
+  figure = series.swaps(*(_series(seed, count) for seed in range(4)), VARIABLES)
+  picture = io.BytesIO()
+  figure.savefig(picture)
+  image = np.asarray(Image.open(picture).convert('L'), int)
+  border = [image[0], image[-1], image[:, 0], image[:, -1]]
+  assert min(edge.min() for edge in border) > 250  # Nothing is cut off.
+  assert (image < 100).mean() > 0.005
+
+
+def test_series_that_do_not_belong_together_are_refused():
+  with pytest.raises(ValueError, match=r'\(2, 9, 3\).*\(1, 9, 3\).*one shape'):
+    series.reconstructions(_series(0), _series(1, 1), VARIABLES)
+  with pytest.raises(ValueError, match='with 2 variables; expected'):
+    series.reconstructions(_series(0), _series(1), VARIABLES[:2])
