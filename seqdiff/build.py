@@ -50,7 +50,7 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
 
   Raises:
     ValueError: unknown set or option, data that is not there, or without the
-      split `config.eval.split`.
+      split `config.eval.split`, or a method for another number of variables.
   """
   options = {k: v for k, v in _plain(config.data).items()
              if k not in LOADER_KEYS}
@@ -70,6 +70,13 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
   else:
     result = disk.load(name, **options)
   _pick('split', config.eval.split, result.splits)
+  names = [variable.name for variable in result.variables]
+  given = config.method.variables if 'variables' in config.method else None
+  if names and given != len(names):
+    raise ValueError(
+        f'config.method.variables={given} with {name}, which has {len(names)} '
+        f'variables: {", ".join(names)}. Set it to {len(names)} in a config of '
+        'series (configs/diffsda_csv.py).')
   steps = config.data.roll if 'roll' in config.data else 0
   return data_batch.rolled(result, steps) if steps else result
 

@@ -12,10 +12,12 @@ from seqdiff import run
 from seqdiff.data import films as film_lib
 from seqdiff.data import loader
 from seqdiff.data import transforms
+from seqdiff.data import units
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.figures import curves
 from seqdiff.figures import grids
+from seqdiff.figures import series
 from seqdiff.figures import video
 from seqdiff.sampling import swap as swap_sampler
 
@@ -54,7 +56,11 @@ def reconstruct(
 
 
 def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-  """Draws identities down, motions across, and the swapped clips between."""
+  """Draws identities down, motions across, and the swapped clips between.
+
+  Of series: pairs, each with the static code of one and the dynamic codes of
+  the other.
+  """
   _check_factors(config, '--mode=swap')
   _draw_swap(run.restore(config, workdir))
 
@@ -122,6 +128,11 @@ def _swap_files(config, workdir, a, b) -> None:
           f'--{flag}={path} does not exist; expected a film or a folder of '
           'pictures. Check the path.')
   dataset = build.dataset(config)
+  if dataset.variables:
+    raise ValueError(
+        f'--a={a} and --b={b} with {dataset.name}, which holds series; '
+        'expected a model of video. Leave both out, or read the series in '
+        'Python and give them to seqdiff.load(workdir).swap(a, b).')
   clips = np.stack([
       _read_clip(flag, path, config, dataset)
       for flag, path in (('a', a), ('b', b))])
@@ -225,6 +236,7 @@ def _evaluate(model: run.Model) -> None:
 
 
 def _draw_reconstruction(model: run.Model) -> None:
+  """Writes figures/reconstruction.png."""
   clips = _clips(model, model.config.eval.num_shown)
   path = _figure(model.workdir, 'reconstruction.png')
   _save(model, {
@@ -233,19 +245,28 @@ def _draw_reconstruction(model: run.Model) -> None:
 
 
 def _save(model, clips, path) -> None:
-  """Draws clips by name beside each other, as those of the model are drawn."""
-  grids.strips(clips).save(path)
+  """Draws clips or series by name beside each other."""
+  if model.dataset.variables:
+    series.lines(clips, model.dataset.variables).savefig(path)
+  else:
+    grids.strips(clips).save(path)
 
 
 def _draw_swap(model: run.Model) -> None:
-  """Writes figures/swap.png and figures/swap.gif."""
+  """Writes figures/swap.png and, of video, figures/swap.gif."""
   count = model.config.eval.num_shown
   clips = _clips(model, 2 * count)
   sources, drivers = clips[:count], clips[count:]
+  path = _figure(model.workdir, 'swap.png')
+  if model.dataset.variables:
+    series.swaps(
+        sources, drivers, model.swap(sources, drivers),
+        model.swap(drivers, sources), model.dataset.variables).savefig(path)
+    print(f'swap: {path}')
+    return
   swaps = model.swap(np.repeat(sources, count, axis=0),
                      np.concatenate([drivers] * count))
   swaps = swaps.reshape((count, count) + swaps.shape[1:])
-  path = _figure(model.workdir, 'swap.png')
   grids.swap_grid(sources, drivers, swaps).save(path)
   frames = grids.swap_animation(sources, drivers, swaps)
   video.write_gif(path.with_suffix('.gif'), frames, fps=6.0)
@@ -253,15 +274,19 @@ def _draw_swap(model: run.Model) -> None:
 
 
 def _clips(model: run.Model, count: int) -> np.ndarray:
-  """The first clips of the evaluation split, (count, T, H, W, C) uint8.
+  """Clips of the evaluation split, as `model` takes them.
 
-  They are repeated if the split has fewer.
+  Of video the first ones, (count, T, H, W, C) uint8; of series some that are
+  spread over the split, (count, T, D). They are repeated if it has fewer.
   """
-  config = model.config
-  source = model.dataset.splits[config.eval.split]
+  config, variables = model.config, model.dataset.variables
+  source, numbers = model.dataset.splits[config.eval.split], np.arange(count)
+  indices = numbers * len(source) // count if variables else (
+      numbers % len(source))
   batch = next(loader.eval_batches(
-      source, batch_size=count, indices=np.arange(count) % len(source),
-      **run.cut(config)))
+      source, batch_size=count, indices=indices, **run.cut(config)))
+  if variables:
+    return units.to_series(batch['x'], variables, batch['observed'])
   return jax.device_get(batch['x'])
 
 

@@ -3,7 +3,10 @@
   model = seqdiff.load('runs/quickstart')
   swapped = model.swap(clips_a, clips_b)   # Identity of a, motion of b.
 
-Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1].
+Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1]; results are
+uint8. Series are (B, T, D), in the units of `model.dataset.variables` and NaN
+where not measured; rows at their end without any value are padding. Results are
+float32 in the same units, without gaps: NaN in padding only.
 """
 
 from collections.abc import Sequence
@@ -26,11 +29,13 @@ from seqdiff.core import keys
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
+from seqdiff.data import units
 from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
+from seqdiff.sampling import impute as impute_sampler
 from seqdiff.sampling import noise
 from seqdiff.sampling import reconstruct as reconstruct_sampler
 from seqdiff.sampling import swap as swap_sampler
@@ -247,34 +252,36 @@ class Model:
   step: int
 
   def encode(self, clips: np.ndarray) -> base.Factors:
-    """Clips (B, T, H, W, C) -> factors: static (B, Ds), dynamic (B, T, Dd)."""
+    """Clips or series -> factors: static (B, Ds), dynamic (B, T, Dd)."""
     batch = self._batch(clips)
     return jax.device_get(_jit(self.method.encode)(
         self.params, data_batch.to_float(batch['x']), batch['mask']))
 
   def decode(self, factors: base.Factors, *, seed: int = 0) -> np.ndarray:
-    """Factors -> clips (B, T, H, W, C) uint8, from noise shared by frames."""
+    """Factors -> clips or series, from noise that all frames share."""
     dynamic = np.asarray(factors.dynamic)
     sample = first_batch(self.config, self.dataset)['x']
     shape = dynamic.shape[1:2] + sample.shape[2:]
     x_init = noise.fresh(
         'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
-    return self._to_uint8(
-        _jit(self.method.decode)(self.params, factors, x_init))
+    return self._finish(
+        _jit(self.method.decode)(self.params, factors, x_init),
+        np.ones(dynamic.shape[:2], bool))
 
   def reconstruct(
       self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
   ) -> np.ndarray:
-    """Clips decoded from their own factors: uint8, shaped as given.
+    """Clips or series decoded from their own factors, shaped as given.
 
     Args:
-      clips: (B, T, H, W, C).
+      clips: (B, T, ...).
       x_T: see `sampling.reconstruct`.
       seed: seed of the noise.
     """
     sampler = reconstruct_sampler.make_reconstruct(self.method, x_T=x_T)
-    return self._to_uint8(
-        sampler(self.params, self._batch(clips), self._key(seed)))
+    batch = self._batch(clips)
+    return self._finish(
+        sampler(self.params, batch, self._key(seed)), batch['mask'])
 
   def swap(
       self,
@@ -284,16 +291,19 @@ class Model:
       x_T: str | None = None,
       seed: int = 0,
   ) -> np.ndarray:
-    """The identity of each clip of `a` with the motion of the one of `b`.
+    """The static code of each of `a` with the dynamic codes of the one of `b`.
+
+    Of clips: the identity of a performs the motion of b. Of series: the level
+    of a takes the course of b.
 
     Args:
-      a: (B, Ta, H, W, C) clips that give the static code.
-      b: (B, T, H, W, C) clips that give the dynamic codes.
+      a: (B, Ta, ...) clips or series that give the static code.
+      b: (B, T, ...) those that give the dynamic codes.
       x_T: see `sampling.swap`; None is `config.sampler.x_T`.
       seed: seed of the noise.
 
     Returns:
-      (B, T, H, W, C) uint8.
+      (B, T, ...).
 
     Raises:
       ValueError: if the numbers of clips differ, or for clips of another form.
@@ -304,8 +314,27 @@ class Model:
           'one as of the other. Repeat the shorter one.')
     sampler = swap_sampler.make_swap(
         self.method, x_T=self.config.sampler.x_T if x_T is None else x_T)
-    return self._to_uint8(sampler(
-        self.params, self._batch(a), self._batch(b), self._key(seed)))
+    a, b = self._batch(a), self._batch(b)
+    return self._finish(
+        sampler(self.params, a, b, self._key(seed)), b['mask'])
+
+  def impute(self, series: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Series (B, T, D) with their gaps filled, see `sampling.impute`.
+
+    What was measured comes back as it was given, in float32.
+
+    Raises:
+      ValueError: for a model of video, or series of another form.
+    """
+    if not self.dataset.variables:
+      raise ValueError(
+          f'impute: the model was trained on {self.dataset.name}, which is '
+          'video; expected a model of series. Use reconstruct or swap.')
+    batch = self._batch(series)
+    x = impute_sampler.make_impute(self.method)(
+        self.params, batch, self._key(seed))
+    return np.where(batch['observed'], np.asarray(series, np.float32),
+                    self._finish(x, batch['mask']))
 
   def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
     """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
@@ -328,7 +357,9 @@ class Model:
         **_evaluation_settings(self.config))
 
   def _batch(self, clips) -> types.Batch:
-    """Checks clips and makes a batch of them."""
+    """Checks clips or series and makes a batch of them."""
+    if self.dataset.variables:
+      return units.to_batch(clips, self.dataset.variables)
     clips = np.asarray(clips)
     known = first_batch(self.config, self.dataset)['x'].shape[2:]
     if clips.ndim != 2 + len(known) or clips.shape[2:] != known:
@@ -355,5 +386,8 @@ class Model:
   def _key(self, seed):
     return keys.named(jax.random.key(seed), 'sample')
 
-  def _to_uint8(self, x) -> np.ndarray:
+  def _finish(self, x, mask) -> np.ndarray:
+    """What is given back: uint8, or series in units, NaN where mask is 0."""
+    if self.dataset.variables:
+      return units.to_series(x, self.dataset.variables, mask[..., None])
     return np.asarray(data_batch.to_uint8(x))

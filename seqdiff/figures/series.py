@@ -1,10 +1,10 @@
-"""Plots of series: reconstructions over originals, and swaps.
+"""Plots of series: such as originals under reconstructions, and swaps.
 
 All arrays are (N, T, D), in the units of D variables, NaN where nothing was
 measured: such gaps are gaps in a line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib import axes as mpl_axes
 from matplotlib import figure as mpl_figure
@@ -16,34 +16,39 @@ _GREY = '#777777'
 _STATIC = '#1f63b0'
 _DYNAMIC = '#c4520e'
 _BLACK = '#222222'
+_WIDE = 2.6  # Of lines that others lie on, points.
 _WIDTH, _HEIGHT = 3.3, 1.3  # Of a panel, inches.
 
 
-def reconstructions(
-    originals: np.ndarray,
-    found: np.ndarray,
+def lines(
+    series: Mapping[str, np.ndarray],
     variables: Sequence[data_batch.Variable],
     *,
     num_variables: int = 4,
 ) -> mpl_figure.Figure:
-  """Series and their reconstructions: a column each, a row for each variable.
+  """Series over each other, such as originals and their reconstructions.
+
+  A column for each series, a row for each variable.
 
   Args:
-    originals: (N, T, D).
-    found: (N, T, D) reconstructions.
+    series: (N, T, D) of each name. The last name is set off by its colour.
     variables: the D variables.
-    num_variables: how many of them are shown: those measured most often.
+    num_variables: how many of them are shown: those measured most often in
+      what stands first.
 
   Returns:
     The figure, for `savefig`.
   """
-  _check(variables, originals=originals, reconstructions=found)
-  rows = _most_measured(originals, num_variables)
-  figure = _figure(len(rows), len(originals))
-  axes = figure.subplots(len(rows), len(originals), **_GRID)
+  _check(variables, **series)
+  *others, last = series
+  first = next(iter(series.values()))
+  rows = _most_measured(first, num_variables)
+  figure = _figure(len(rows), len(first))
+  axes = figure.subplots(len(rows), len(first), **_GRID)
   for panel, n, d in _panels(axes, variables, rows, 'series'):
-    _line(panel, originals[n, :, d], 'original', _GREY, 2.6)
-    _line(panel, found[n, :, d], 'reconstruction', _DYNAMIC)
+    for name in others:
+      _line(panel, series[name][n, :, d], name, _GREY, _WIDE)
+    _line(panel, series[last][n, :, d], last, _DYNAMIC)
   _legend(figure, axes)
   return figure
 
@@ -84,8 +89,8 @@ def swaps(
                   fontsize=10)
     axes = part.subplots(len(rows), len(a), **_GRID)
     for panel, n, d in _panels(axes, variables, rows, 'pair'):
-      _line(panel, static[n, :, d], 'gives the static code', _STATIC, 2.6)
-      _line(panel, dynamic[n, :, d], 'gives the dynamic codes', _DYNAMIC, 2.6)
+      _line(panel, static[n, :, d], 'gives the static code', _STATIC, _WIDE)
+      _line(panel, dynamic[n, :, d], 'gives the dynamic codes', _DYNAMIC, _WIDE)
       _line(panel, swapped[n, :, d], 'decoded from both', _BLACK)
   _legend(figure, axes)
   return figure
@@ -127,7 +132,7 @@ def _line(
   """A line with gaps, in which single values are dots; pale if it is wide."""
   measured = np.concatenate([[False], np.isfinite(values), [False]])
   alone = measured[1:-1] & ~measured[:-2] & ~measured[2:]
-  axes.plot(values, color=colour, alpha=0.45 if width > 1 else 1.0, lw=width,
+  axes.plot(values, color=colour, alpha=0.45 if width > 1.0 else 1.0, lw=width,
             label=label, marker='.', ms=2 + 2 * width, mew=0, markevery=alone)
 
 

@@ -17,6 +17,11 @@ def _series(seed, count=2):
   return np.random.default_rng(seed).normal(size=(count, 9, 3))
 
 
+def _over(originals, found, **kwargs):
+  return series.lines(
+      {'original': originals, 'reconstruction': found}, VARIABLES, **kwargs)
+
+
 def _panels(figure):
   """The panels by row and column."""
   place = lambda axes: axes.get_subplotspec()
@@ -30,7 +35,7 @@ def _lines(axes) -> dict[str, np.ndarray]:
 
 def test_reconstructions_are_over_their_originals():
   originals, found = _series(0), _series(1)
-  figure = series.reconstructions(originals, found, VARIABLES)
+  figure = _over(originals, found)
   panels = _panels(figure)
   assert set(panels) == {(d, n) for d in range(3) for n in range(2)}
   for (d, n), axes in panels.items():
@@ -48,10 +53,17 @@ def test_reconstructions_are_over_their_originals():
   assert panels[1, 0].get_ylim() == panels[1, 1].get_ylim()
 
 
+def test_single_name_is_drawn_alone():
+  panels = _panels(series.lines({'sample': _series(0)}, VARIABLES))
+  for (d, n), axes in panels.items():
+    line, = axes.get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), _series(0)[n, :, d])
+
+
 def test_gaps_are_gaps_and_single_values_are_dots():
   originals = _series(0, 1)
   originals[0, [0, 2, 6, 7, 8], 1] = np.nan  # Left: 1, and 3 to 5.
-  panels = _panels(series.reconstructions(originals, _series(1, 1), VARIABLES))
+  panels = _panels(_over(originals, _series(1, 1)))
   line = panels[1, 0].get_lines()[0]
   np.testing.assert_array_equal(line.get_ydata(), originals[0, :, 1])
   assert line.get_marker() == '.'
@@ -61,8 +73,7 @@ def test_gaps_are_gaps_and_single_values_are_dots():
 def test_variables_that_were_measured_most_are_shown():
   originals = _series(0)
   originals[:, 4:, 0] = np.nan
-  figure = series.reconstructions(
-      originals, _series(1), VARIABLES, num_variables=2)
+  figure = _over(originals, _series(1), num_variables=2)
   panels = _panels(figure)
   assert [panels[d, 0].get_ylabel() for d in range(2)] == ['flow', 'load (kW)']
   np.testing.assert_array_equal(
@@ -104,6 +115,6 @@ def test_text_stays_inside_the_picture(count):
 
 def test_series_that_do_not_belong_together_are_refused():
   with pytest.raises(ValueError, match=r'\(2, 9, 3\).*\(1, 9, 3\).*one shape'):
-    series.reconstructions(_series(0), _series(1, 1), VARIABLES)
+    _over(_series(0), _series(1, 1))
   with pytest.raises(ValueError, match='with 2 variables; expected'):
-    series.reconstructions(_series(0), _series(1), VARIABLES[:2])
+    series.lines({'sample': _series(0)}, VARIABLES[:2])
