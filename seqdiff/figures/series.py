@@ -18,6 +18,7 @@ _DYNAMIC = '#c4520e'
 _BLACK = '#222222'
 _WIDE = 2.6  # Of lines that others lie on, points.
 _WIDTH, _HEIGHT = 3.3, 1.3  # Of a panel, inches.
+_GRID = dict(sharex=True, sharey='row', squeeze=False)
 
 
 def lines(
@@ -25,6 +26,7 @@ def lines(
     variables: Sequence[data_batch.Variable],
     *,
     num_variables: int = 4,
+    num_frames: int = 240,
 ) -> mpl_figure.Figure:
   """Series over each other, such as originals and their reconstructions.
 
@@ -35,11 +37,13 @@ def lines(
     variables: the D variables.
     num_variables: how many of them are shown: those measured most often in
       what stands first.
+    num_frames: how many steps are shown at most, from the first one on.
 
   Returns:
     The figure, for `savefig`.
   """
   _check(variables, **series)
+  series = {name: x[:, :num_frames] for name, x in series.items()}
   *others, last = series
   first = next(iter(series.values()))
   rows = _most_measured(first, num_variables)
@@ -61,6 +65,7 @@ def swaps(
     variables: Sequence[data_batch.Variable],
     *,
     num_variables: int = 3,
+    num_frames: int = 240,
 ) -> mpl_figure.Figure:
   """Pairs of series and their two swaps: the level of one, the other's course.
 
@@ -75,11 +80,13 @@ def swaps(
     b_as_a: (N, T, D) static code of b, dynamic codes of a.
     variables: the D variables.
     num_variables: how many of them are shown: those measured most often.
+    num_frames: how many steps are shown at most, from the first one on.
 
   Returns:
     The figure, for `savefig`.
   """
   _check(variables, a=a, b=b, a_as_b=a_as_b, b_as_a=b_as_a)
+  a, b, a_as_b, b_as_a = (x[:, :num_frames] for x in (a, b, a_as_b, b_as_a))
   rows = _most_measured(np.concatenate([a, b]), num_variables)
   figure = _figure(2 * len(rows), len(a))
   parts = figure.subfigures(2, 1)
@@ -94,9 +101,6 @@ def swaps(
       _line(panel, swapped[n, :, d], 'decoded from both', _BLACK)
   _legend(figure, axes)
   return figure
-
-
-_GRID = dict(sharex=True, sharey='row', squeeze=False)
 
 
 def _figure(num_rows: int, num_columns: int) -> mpl_figure.Figure:

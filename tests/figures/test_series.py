@@ -80,6 +80,19 @@ def test_variables_that_were_measured_most_are_shown():
       _lines(panels[1, 1])['original'], originals[1, :, 2])
 
 
+def test_steps_that_are_shown_are_the_first_ones():
+  a, b = _series(0), _series(1)
+  a[:, 4:, 0] = np.nan  # What is not shown says nothing about a variable.
+  panels = _panels(_over(a, b, num_frames=4, num_variables=1))
+  lines = _lines(panels[0, 1])
+  assert panels[0, 0].get_ylabel() == 'heat (K)'
+  np.testing.assert_array_equal(lines['original'], a[1, :4, 0])
+  np.testing.assert_array_equal(lines['reconstruction'], b[1, :4, 0])
+  above, _ = series.swaps(a, b, a, b, VARIABLES, num_frames=4).subfigs
+  np.testing.assert_array_equal(
+      _lines(_panels(above)[2, 1])['gives the dynamic codes'], b[1, :4, 2])
+
+
 def test_swaps_stand_between_what_gives_the_codes():
   a, b, a_as_b, b_as_a = (_series(seed) for seed in range(4))
   figure = series.swaps(a, b, a_as_b, b_as_a, VARIABLES)
