@@ -1,9 +1,28 @@
-"""Divergences between diagonal Gaussians."""
+"""Likelihoods of diagonal Gaussians, and divergences between them."""
+
+import math
 
 import jax
 import jax.numpy as jnp
 
 from seqdiff.core import types
+
+
+def nll(
+    x: types.Array, mean: types.Array, std: types.Array | float = 1.0
+) -> jax.Array:
+  """-log N(x; mean, std^2) of each value, in nats.
+
+  Args:
+    x: (...).
+    mean: (...).
+    std: (...), or one number for all.
+
+  Returns:
+    (...)
+  """
+  return (0.5 * jnp.square((x - mean) / std) + jnp.log(std)
+          + 0.5 * math.log(2.0 * math.pi))
 
 
 def kl_to_unit(mean: types.Array, log_var: types.Array) -> jax.Array:

@@ -8,6 +8,15 @@ from scipy import stats
 from seqdiff.losses import gaussian
 
 
+def test_likelihood_is_that_of_scipy():
+  rng = np.random.default_rng(0)
+  x, mean, std = np.abs(rng.normal(size=(3, 2, 5)).astype(np.float32))
+  np.testing.assert_allclose(
+      gaussian.nll(x, mean, std), -stats.norm.logpdf(x, mean, std), rtol=1e-5)
+  # (1 - 3)^2 / 2 + log(2 pi) / 2 = 2.91893853.
+  np.testing.assert_allclose(gaussian.nll(1.0, 3.0), 2.91893853, rtol=1e-6)
+
+
 def test_unit_gaussian_has_no_divergence_and_no_gradient():
   zeros = np.zeros((2, 3), np.float32)
   np.testing.assert_array_equal(gaussian.kl_to_unit(zeros, zeros), [0.0, 0.0])
