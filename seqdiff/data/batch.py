@@ -151,6 +151,16 @@ def rolled(dataset: Dataset, steps: int) -> Dataset:
   return mapped(dataset, roll)
 
 
+def observed(batch: types.Batch) -> types.Array:
+  """Which values of series were measured: (B, T, D) bool.
+
+  In a batch that does not say, it is all values of real frames.
+  """
+  if 'observed' in batch:
+    return batch['observed']
+  return jnp.broadcast_to(batch['mask'][..., None], batch['x'].shape)
+
+
 def to_float(x: types.Array) -> types.Array:
   """uint8 images to float32 in [-1, 1]; anything else is returned as it is."""
   if x.dtype == jnp.uint8:

@@ -22,3 +22,12 @@ def test_rolled_series_move_against_their_labels():
 def test_padded_series_are_not_rolled():
   with pytest.raises(ValueError, match='data.roll=3 with set, whose samples'):
     batch.rolled(_dataset(mask=np.ones(4, bool)), 3)
+
+
+def test_all_values_of_real_frames_count_as_measured_unless_told():
+  x, mask = np.zeros((1, 3, 2)), np.array([[True, True, False]])
+  found = batch.observed({'x': x, 'mask': mask})
+  np.testing.assert_array_equal(found, [[[1, 1], [1, 1], [0, 0]]])
+  told = np.array([[[1, 0], [0, 1], [0, 0]]], bool)
+  np.testing.assert_array_equal(
+      batch.observed({'x': x, 'mask': mask, 'observed': told}), told)
