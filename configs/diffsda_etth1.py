@@ -21,7 +21,8 @@ def get_config(variant: str = 'blocked') -> ml_collections.ConfigDict:
   """The config; variant 'blocked', 'months' or 'as_published'."""
   blocked = variant == 'blocked'
   config = series.get_config()
-  config.data.update(name='etth', split='blocked' if blocked else 'as_published')
+  config.data.update(
+      name='etth', split='blocked' if blocked else 'as_published')
   config.method.variables = 6
   config.method.encoder.width = 4 * 256
   config.method.denoiser.width = 4 * 128

@@ -21,6 +21,7 @@ from seqdiff.core import errors
 from seqdiff.data import batch as data_batch
 from seqdiff.data import builders
 from seqdiff.data import disk
+from seqdiff.data import simulation
 from seqdiff.data import synthetic
 from seqdiff.data import transforms
 from seqdiff.diffusion import ddpm
@@ -30,12 +31,15 @@ from seqdiff.methods import autoencoder
 from seqdiff.methods import base
 from seqdiff.methods import diffsda
 from seqdiff.methods import divid
+from seqdiff.methods import glr
 from seqdiff.methods import judge as judge_lib
 from seqdiff.methods import latent
 from seqdiff.methods import prior as prior_lib
+from seqdiff.methods import vae
 from seqdiff.nets import convnet
 from seqdiff.nets import decoders
 from seqdiff.nets import encoders
+from seqdiff.nets import glr as glr_nets
 from seqdiff.nets import skip_mlp
 from seqdiff.nets import unet
 
@@ -43,6 +47,8 @@ from seqdiff.nets import unet
 CUT_KEYS = ('num_frames', 'stride', 'take', 'first')  # How clips are cut.
 LOADER_KEYS = ('name', *CUT_KEYS, 'batch_size', 'eval_batch_size', 'roll')
 _DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+_DRAWN = {'puppets': synthetic.puppets,
+          'glr_simulation': simulation.glr_simulation}
 
 
 def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
@@ -55,13 +61,12 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
   options = {k: v for k, v in _plain(config.data).items()
              if k not in LOADER_KEYS}
   name = str(config.data.name)
-  if name == 'puppets':
+  if name in _DRAWN:
     result = _construct(
-        synthetic.puppets, options, 'data',
+        _DRAWN[name], options, 'data',
         num_frames=transforms.span(config.data.num_frames, config.data.stride))
   elif name not in builders.BUILDERS:
-    raise errors.unknown_name(
-        'data set', name, ('puppets', *builders.BUILDERS))
+    raise errors.unknown_name('data set', name, (*_DRAWN, *builders.BUILDERS))
   elif 'data_dir' not in options:
     raise ValueError(
         f'config.data has no data_dir; expected the folder that {name} was '
@@ -267,6 +272,40 @@ def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:
       diffusion=diffusion, solver=solver)
 
 
+def _glr(config: ml_collections.ConfigDict) -> glr.GLR:
+  """GLR, for series."""
+  options = _plain(config.method)
+  options.pop('name')
+  nets = {'local_encoder': (glr_nets.LocalEncoder,
+                            {'dim': options.pop('dynamic_dim')}),
+          'global_encoder': (glr_nets.GlobalEncoder,
+                             {'dim': options.pop('static_dim')}),
+          'decoder': (glr_nets.WindowDecoder,
+                      {'window': options['window'],
+                       'out_features': options.pop('variables')})}
+  return _construct(glr.GLR, options, 'method', **{
+      name: _construct(make, options.pop(name), f'method.{name}', **sizes)
+      for name, (make, sizes) in nets.items()})
+
+
+def _vae(config: ml_collections.ConfigDict) -> vae.VAE:
+  """The VAE, for series."""
+  options = _plain(config.method)
+  options.pop('name')
+  beta = options.pop('beta')
+  make = functools.partial(_construct, skip_mlp.SkipMLP)
+  head = {k: options.pop(k) for k in ('hidden', 'aggregator', 'causal')}
+  head.update({k: 2 * options.pop(k) for k in ('static_dim', 'dynamic_dim')})
+  return _construct(
+      vae.VAE, options, 'method', static_kl=beta, dynamic_kl=beta,
+      encoder=encoders.SequenceEncoder(
+          make(options.pop('encoder'), 'method.encoder', out_features=None),
+          _construct(encoders.SequenceHead, head, 'method')),
+      decoder=decoders.CodeDecoder(
+          make(options.pop('decoder'), 'method.decoder',
+               out_features=options.pop('variables'))))
+
+
 def _autoencoder(
     config: ml_collections.ConfigDict,
 ) -> autoencoder.Autoencoder:
@@ -320,7 +359,8 @@ def _solver(config: ml_collections.ConfigDict, kind: type[Any]) -> Any:
 
 
 _METHODS = {
-    'autoencoder': _autoencoder, 'diffsda': _diffsda, 'divid': _divid}
+    'autoencoder': _autoencoder, 'diffsda': _diffsda, 'divid': _divid,
+    'glr': _glr, 'vae': _vae}
 
 
 def _pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:

@@ -86,7 +86,8 @@ def test_method_fits_the_data(config):
   assert {a.shape for a in parts.values()} == {(2,)}
   if not has_factors:
     return
-  per_clip = config.method.name == 'divid' or config.method.shared_static
+  per_clip = 'shared_static' not in config.method or (
+      config.method.shared_static)
   static_shape = (2,) if per_clip else clips[:2]
   assert factors.static.shape == static_shape + (config.method.static_dim,)
   assert factors.dynamic.shape == clips[:2] + (config.method.dynamic_dim,)
@@ -119,10 +120,11 @@ def test_codes_of_two_sizes_cannot_be_orthogonal():
 
 
 def test_misspelt_option_is_named_with_the_known_ones(config):
-  net = 'net' if config.method.name == 'autoencoder' else 'denoiser'
+  net = next(n for n in ('denoiser', 'decoder', 'net') if n in config.method)
+  option = next(iter(config.method[net]))
   with config.unlocked():
-    config.method[net].chanels = 3
-  message = f"option config.method.{net} 'chanels'. Did you mean 'channels'"
+    config.method[net][f'{option}x'] = 3
+  message = f"option config.method.{net} '{option}x'. Did you mean '{option}'"
   with pytest.raises(ValueError, match=message):
     build.method(config)
 

@@ -64,9 +64,7 @@ def series(ctx: context.Context, split: str) -> Codes:
   """
 
   def of(batch):
-    x = batch['x']
-    seen = batch.get('observed', np.broadcast_to(
-        batch['mask'][..., None], x.shape))
+    x, seen = batch['x'], np.asarray(data_batch.observed(batch))
     return statistics(x, seen), np.concatenate([x, seen], axis=-1)
 
   return _collect(ctx, split, of, None)

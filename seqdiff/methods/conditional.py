@@ -1,7 +1,8 @@
-"""What the diffusion methods share: how codes are read and limited.
+"""What most methods share: how codes are read and limited.
 
-An encoder maps a clip to a static code and dynamic codes, a denoiser is
-conditioned on both, and what a training step decodes may be drawn at random.
+An encoder maps a clip to a static code and dynamic codes, a denoiser (of the
+diffusion methods) is conditioned on both, and what a training step decodes may
+be drawn at random.
 
 Departures from both papers, all off by default. `unit_codes` scales codes to
 unit size. `static_kl` and `dynamic_kl` make a code Gaussian, N(mu, sigma^2), at
@@ -34,14 +35,13 @@ _INITIAL_LOG_VAR = -4.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Conditional:
-  """An encoder, a denoiser, and what is done to the codes between them.
+class Coder:
+  """An encoder, and what is done to its codes.
 
-  Parameters are {'encoder': ..., 'denoiser': ...}.
+  Its parameters are those at 'encoder'.
 
   Attributes:
     encoder: (clips, mask) -> codes; a Linen module of `nets.encoders`.
-    denoiser: (clips, noise levels, codes) -> clips; of `nets.decoders`.
     unit_codes: whether codes (or their means) have a mean square of 1.
     static_kl: None, or weight of the KL of the static code.
     dynamic_kl: None, or weight of the KL of the dynamic codes.
@@ -53,7 +53,6 @@ class Conditional:
   """
 
   encoder: Any
-  denoiser: Any
   unit_codes: bool = False
   static_kl: float | None = None
   dynamic_kl: float | None = None
@@ -70,28 +69,17 @@ class Conditional:
             f'method.{name}={count}, expected 1 or more frames, or None for '
             'all of them.')
 
-  def init(self, key: types.Key, batch: types.Batch) -> types.Params:
-    """Fresh parameters, see `methods.base.Trainable`."""
-    x, mask, seen = batch['x'], batch['mask'], _seen(batch)
-    encoder = self.encoder.init(keys.named(key, 'encoder'), seen, mask)
-    codes, _ = self._codes(encoder, seen, mask)
-    denoiser = self.denoiser.init(
-        keys.named(key, 'denoiser'), x, jnp.zeros(x.shape[:2]),
-        codes.static, codes.dynamic)
-    return {'encoder': encoder, 'denoiser': denoiser}
-
   def encode(
       self, params: types.Params, x: types.Array, mask: types.Array
   ) -> base.Factors:
     """Clips -> factors (the means, if codes are Gaussian)."""
     return self._codes(params['encoder'], x, mask)[0]
 
-  def _denoise(self, params, codes, *, key=None, train=False):
-    """The denoiser of clips with these codes: (x, noise level (B, T))."""
-    rngs = {'dropout': key} if train else None
-    return lambda x, level: self.denoiser.apply(
-        params['denoiser'], x, level, codes.static, codes.dynamic, train=train,
-        rngs=rngs)
+  def _init_encoder(self, key, batch):
+    """Fresh parameters of the encoder, and the codes that they give."""
+    seen, mask = _seen(batch), batch['mask']
+    params = self.encoder.init(keys.named(key, 'encoder'), seen, mask)
+    return params, self._codes(params, seen, mask)[0]
 
   def _codes(self, params, x, mask):
     """The codes (their means, if Gaussian) and the penalties on them (B,)."""
@@ -197,6 +185,35 @@ class Conditional:
         noise = keys.normal(keys.named(key, name), index, code.shape[1:])
         code = code + jnp.exp(log_var / 2.0) * noise
     return code, kl
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditional(Coder):
+  """A coder and a denoiser that is conditioned on its codes.
+
+  Parameters are {'encoder': ..., 'denoiser': ...}.
+
+  Attributes:
+    denoiser: (clips, noise levels, codes) -> clips; of `nets.decoders`.
+  """
+
+  denoiser: Any = dataclasses.field(kw_only=True)
+
+  def init(self, key: types.Key, batch: types.Batch) -> types.Params:
+    """Fresh parameters, see `methods.base.Trainable`."""
+    x = batch['x']
+    encoder, codes = self._init_encoder(key, batch)
+    denoiser = self.denoiser.init(
+        keys.named(key, 'denoiser'), x, jnp.zeros(x.shape[:2]),
+        codes.static, codes.dynamic)
+    return {'encoder': encoder, 'denoiser': denoiser}
+
+  def _denoise(self, params, codes, *, key=None, train=False):
+    """The denoiser of clips with these codes: (x, noise level (B, T))."""
+    rngs = {'dropout': key} if train else None
+    return lambda x, level: self.denoiser.apply(
+        params['denoiser'], x, level, codes.static, codes.dynamic, train=train,
+        rngs=rngs)
 
 
 def _seen(batch):

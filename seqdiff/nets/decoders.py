@@ -1,4 +1,4 @@
-"""Denoisers, conditioned on codes: the decoders of the diffusion methods."""
+"""Decoders: denoisers conditioned on codes, and codes to values in one step."""
 
 from flax import linen as nn
 import jax
@@ -116,6 +116,24 @@ class CrossAttentionDenoiser(nn.Module):
     y = self.backbone(
         shapes.merge_frames(x), modulation, context, train=train)
     return shapes.split_frames(y, x.shape[1])
+
+
+class CodeDecoder(nn.Module):
+  """The codes [d, s] of a step -> its values, as a VAE of series needs.
+
+  Attributes:
+    backbone: the perceptron.
+  """
+
+  backbone: skip_mlp.SkipMLP
+
+  def __call__(
+      self, static: jax.Array, dynamic: jax.Array, *, train: bool = False
+  ) -> jax.Array:
+    """Static (B, Ds) or (B, T, Ds), dynamic (B, T, Dd) -> (B, T, F)."""
+    codes = jnp.concatenate([dynamic, _per_frame(static, dynamic)], axis=-1)
+    values = self.backbone(shapes.merge_frames(codes), train=train)
+    return shapes.split_frames(values, dynamic.shape[1])
 
 
 def _per_frame(static, dynamic):

@@ -202,3 +202,18 @@ def test_parameters_of_divid(attention, count):
       net.init, jax.random.key(0), jnp.zeros((1, 1, 32, 32, 3)),
       jnp.zeros((1, 1)), jnp.zeros((1, 256)), jnp.zeros((1, 1, 256)))
   assert sum(np.prod(a.shape) for a in jax.tree.leaves(params)) == count
+
+
+def test_values_of_a_step_are_read_from_its_own_codes_dynamic_first():
+  rng = np.random.default_rng(0)
+  draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  static, dynamic = draw(2, STATIC), draw(2, 4, DYNAMIC)
+  net = decoders.CodeDecoder(skip_mlp.SkipMLP(6, width=8))
+  variables = jax.tree.map(lambda a: draw(*a.shape), jax.eval_shape(
+      net.init, jax.random.key(0), static, dynamic))
+  values = jax.jit(net.apply)(variables, static, dynamic)
+  backbone = {'params': variables['params']['backbone']}
+  for b in range(2):
+    codes = np.stack([np.concatenate([d, static[b]]) for d in dynamic[b]])
+    np.testing.assert_allclose(
+        values[b], net.backbone.apply(backbone, codes), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,22 @@
+"""A VAE on the transformer of ETTh1: the plain row beside DiffSDA.
+
+  python -m seqdiff.data.prepare --dataset=etth --split=blocked \\
+      --manual_dir=raw --data_dir=data
+  python -m seqdiff.main --config=configs/vae_etth1.py
+
+No score is known yet. All but the method as in configs/diffsda_etth1.py, with
+`:months` for the published samples.
+"""
+
+import ml_collections
+
+from configs import diffsda_etth1
+from configs.common import vae
+from seqdiff.core import errors
+
+
+def get_config(variant: str = 'blocked') -> ml_collections.ConfigDict:
+  """The config; variant 'blocked' or 'months'."""
+  if variant not in ('blocked', 'months'):
+    raise errors.unknown_name('variant', variant, ('blocked', 'months'))
+  return vae.get_config(diffsda_etth1.get_config(variant))
