@@ -5,8 +5,9 @@ r"""Speed of training and of swapping beside an independent PyTorch peer.
 Two processes, this one and one of `tests/peers` (extra `peers`), hold the same
 model on the same device and take turns: so many steps here, as many there, and
 again. A ratio is the median over the rounds of seqdiff's speed over that of the
-peer; its spread is the standard deviation. Both start from uint8 clips on the
-host (random ones, no data set is needed) and end when the numbers are there.
+peer; its spread is the standard deviation. Both start from the same uint8 clips
+or float series on the host (random ones, no data set is needed) and end when
+the numbers are there.
 """
 
 from collections.abc import Callable
@@ -96,10 +97,13 @@ def measure(
     seconds: float,
 ) -> dict[str, float]:
   """Metrics of the benchmark, see the top of this file."""
-  ours = _our_jobs(config)
+  batches = {'train_step': random_batch(config, config.data.batch_size),
+             'swap': random_batch(config, config.data.eval_batch_size)}
+  batches['swap'].pop('observed', None)  # The peer's swap knows no holes.
+  ours = _our_jobs(config, batches)
   metrics = {}
   for variant in variants:
-    with _Peer(config, variant) as peer:
+    with _Peer(config, batches, variant) as peer:
       for job in JOBS:
         here, there = take_turns(
             lambda repeats, job=job: _repeat(ours[job], repeats),
@@ -145,18 +149,34 @@ def take_turns(
   return tuple(Turns(taken[:, i], first[i]) for i in range(2))
 
 
-def _our_jobs(config) -> dict[str, Callable[[], None]]:
+def random_batch(
+    config: ml_collections.ConfigDict, count: int
+) -> dict[str, np.ndarray]:
+  """A batch of so many clips or series, of which some values are missing.
+
+  Samples of PhysioNet are filled up from 40 to 47 hours as the real ones are.
+  """
+  d, m, rng = config.data, config.method, np.random.default_rng(0)
+  batch = {'mask': np.ones((count, d.num_frames), bool),
+           'example_mask': np.ones(count, bool),
+           'index': np.arange(count, dtype=np.int32)}
+  if 'variables' in m:
+    if d.name == 'physionet2012':
+      hours = rng.integers(40, 48, (count, 1))
+      batch['mask'] = np.arange(d.num_frames)[None] < hours
+    shape = (count, d.num_frames, m.variables)
+    batch['observed'] = (rng.uniform(size=shape) < 0.7) & (
+        batch['mask'][..., None])
+    x = rng.normal(size=shape) * batch['observed']
+    return {**batch, 'x': x.astype(np.float32)}
+  shape = (count, d.num_frames, d.size, d.size, m.image_channels)
+  return {**batch, 'x': rng.integers(0, 256, shape, np.uint8)}
+
+
+def _our_jobs(config, batches) -> dict[str, Callable[[], None]]:
   """What is timed, as functions that end when the numbers are there."""
-  method, d = build.method(config), config.data
-  shape = (d.num_frames, d.size, d.size, config.method.image_channels)
-
-  def clips(count):
-    x = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    return {'x': x, 'mask': np.ones(x.shape[:2], bool),
-            'example_mask': np.ones(count, bool),
-            'index': np.arange(count, dtype=np.int32)}
-
-  train, swap = clips(d.batch_size), clips(d.eval_batch_size)
+  method = build.method(config)
+  train, swap = batches['train_step'], batches['swap']
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)
   tx, ema_decay = run.optimizer(config), config.optim.ema_decay
@@ -174,7 +194,7 @@ def _our_jobs(config) -> dict[str, Callable[[], None]]:
     jax.block_until_ready(metrics)
 
   def swap_once():
-    b = {**swap, 'x': swap['x'][::-1]}
+    b = {k: a[::-1] for k, a in swap.items()}
     jax.block_until_ready(
         sampler(params, swap, b, keys.named(jax.random.key(0), 'sample')))
 
@@ -204,22 +224,28 @@ class _Peer:
     memory: most bytes in use so far.
   """
 
-  def __init__(self, config: ml_collections.ConfigDict, variant: str):
-    """Starts it."""
+  def __init__(
+      self,
+      config: ml_collections.ConfigDict,
+      batches: dict[str, dict[str, np.ndarray]],
+      variant: str,
+  ):
+    """It will do its jobs on these batches, one for each job."""
     self.memory = 0
-    self._config = run.to_plain(config)
+    self._config, self._batches = run.to_plain(config), batches
     self._variant = variant
 
   def __enter__(self) -> '_Peer':
-    with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
-      json.dump(self._config, file)
-      file.flush()
+    with tempfile.TemporaryDirectory() as folder:
+      pathlib.Path(folder, 'config.json').write_text(json.dumps(self._config))
+      for job, batch in self._batches.items():
+        np.savez(pathlib.Path(folder, f'{job}.npz'), **batch)
       self._process = subprocess.Popen(
-          [sys.executable, '-m', 'tests.peers.worker', file.name,
+          [sys.executable, '-m', 'tests.peers.worker', folder,
            self._variant, jax.devices()[0].platform],
           cwd=_ROOT, text=True, bufsize=1, stdin=subprocess.PIPE,
           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-      self._answer()  # It has read the file.
+      self._answer()  # It has read the files.
     return self
 
   def __exit__(self, *exc_info) -> None:

@@ -6,6 +6,8 @@ from absl import flags
 import numpy as np
 import pytest
 
+from configs import diffsda_air_quality
+from configs import diffsda_physionet
 from configs import quickstart
 from seqdiff import benchmark
 from seqdiff import cli
@@ -51,9 +53,35 @@ def test_sides_take_turns_of_equal_work():
   assert (here.first, there.first) == (0.5, 2.0)
 
 
-def test_metrics_hold_ratios_of_the_two_sides():
+def _small_series():
+  config = diffsda_physionet.get_config()
+  config.data.update(batch_size=8, eval_batch_size=2)
+  config.method.update(static_dim=4, dynamic_dim=2, hidden=8)
+  for net in config.method.encoder, config.method.denoiser:
+    net.width = 8
+  config.sampler.num_steps = 4
+  return config
+
+
+def test_random_series_are_as_the_real_ones():
+  batch = benchmark.random_batch(diffsda_physionet.get_config(), 30)
+  x, mask, observed = (batch[k] for k in ('x', 'mask', 'observed'))
+  assert x.shape == (30, 80, 10) and x.dtype == np.float32
+  hours = mask.sum(axis=1)
+  np.testing.assert_array_equal(mask, np.arange(80)[None] < hours[:, None])
+  assert 40 <= hours.min() < hours.max() <= 47
+  # Missing values and padding are 0, the others have mean 0 and variance 1.
+  np.testing.assert_array_equal(x != 0, observed)
+  assert not observed[~mask].any() and 0.6 < observed[mask].mean() < 0.8
+  assert abs(x[observed].mean()) < 0.1 and abs(x[observed].std() - 1) < 0.1
+  months = benchmark.random_batch(diffsda_air_quality.get_config(), 2)
+  assert months['mask'].all() and not months['observed'].all()
+
+
+@pytest.mark.parametrize('make_config', [_small_config, _small_series])
+def test_metrics_hold_ratios_of_the_two_sides(make_config):
   pytest.importorskip('torch')
-  metrics = benchmark.measure(_small_config(), variants=['eager'], **_SMALL)
+  metrics = benchmark.measure(make_config(), variants=['eager'], **_SMALL)
   for job in benchmark.JOBS:
     ours, theirs = metrics[f'{job}/per_second'], metrics[
         f'{job}/per_second_eager']

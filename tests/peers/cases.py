@@ -1,7 +1,8 @@
 """What parity is tested on: small configs, the same noise, how it is judged.
 
 All parameters are random (and none is near zero, so that each matters). The
-second clip of a batch ends with a padded frame. Nothing here needs torch.
+second clip of a batch ends with a padded frame; of series some values are
+missing. Nothing here needs torch.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from configs import diffsda_physionet
 from configs import diffsda_sprites32
 from configs import divid_puppets
 from configs import quickstart
@@ -83,6 +85,20 @@ def _unshared_views():
   return _views(shared_static=False, static_kl=0.02)
 
 
+def _series(variant='default', **kwargs):
+  config = diffsda_physionet.get_config(variant)
+  config.method.update(
+      variables=3, static_dim=6, dynamic_dim=2, hidden=5, **kwargs)
+  for net in config.method.encoder, config.method.denoiser:
+    net.update(width=8, dropout=0.0)
+  return config, None, 6
+
+
+def _series_as_published():
+  """All switches of the released code."""
+  return _series('as_published', noise_draws=3)
+
+
 def _divid(**kwargs):
   config = divid.get_config()
   config.method.update(
@@ -136,6 +152,8 @@ CASES = {
     'sprites32': _sprites32,
     'recurrent_views': _recurrent_views,
     'unshared_views': _unshared_views,
+    'series': functools.partial(_series, frames_per_step=4),
+    'series_as_published': _series_as_published,
     'divid': _divid,
     'divid_ablations': _divid_ablations,
     'divid_puppets': _divid_puppets,
@@ -148,6 +166,7 @@ SOLVERS = {
     'paper_text': 'dpmpp_2m',
     'quickstart': 'heun',
     'sprites32': 'dpmpp_2m',
+    'series': 'heun',
     'divid': 'ddim',
     'divid_puppets': 'ddim',
     'divid_ablations': 'dpmpp_2m',
@@ -157,7 +176,7 @@ NUM_STEPS = 4
 
 # The peer's numbers of these are on file. Each costs machines without torch
 # about 20 seconds.
-RECORDED = ('paper', 'sprites32', 'divid_puppets')
+RECORDED = ('paper', 'sprites32', 'series', 'divid_puppets')
 
 
 @dataclasses.dataclass
@@ -206,11 +225,15 @@ def make(name: str) -> Case:
   config, size, frames = CASES[name]()
   method = build.method(config)
   rng = np.random.default_rng(1)
-  x = np.clip(rng.normal(size=(2, frames, size, size, 3)) / 2, -1, 1)
   mask = np.ones((2, frames), bool)
   mask[1, -1] = False
-  batch = {'x': x.astype(np.float32), 'mask': mask,
-           'index': np.array([3, 8], np.int32)}
+  batch = {'mask': mask, 'index': np.array([3, 8], np.int32)}
+  if size is None:
+    x = rng.normal(size=(2, frames, config.method.variables))
+    batch['observed'] = (rng.uniform(size=x.shape) < 0.7) & mask[..., None]
+  else:
+    x = np.clip(rng.normal(size=(2, frames, size, size, 3)) / 2, -1, 1)
+  batch['x'] = x.astype(np.float32)
   params = random_params(jax.eval_shape(method.init, KEY, batch))
   return Case(name, config, method, params, batch)
 
@@ -233,7 +256,10 @@ def random_params(shapes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def frames_first(x: jax.Array) -> np.ndarray:
-  """(B, T, H, W, C) of ours -> (B, T, C, H, W) as the peer has it."""
+  """(B, T, H, W, C) of ours -> (B, T, C, H, W) as the peer has it.
+
+  Series (B, T, F) are the same on both sides.
+  """
   return np.moveaxis(np.asarray(x), -1, 2)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from seqdiff.diffusion import ddpm
+from seqdiff.sampling import swap
 from tests.peers import cases
 from tests.peers import ours
 
@@ -33,6 +34,9 @@ def test_networks_agree(case):
   cases.assert_all_agree(theirs.networks(case), ours.networks(case))
 
 
+@pytest.mark.parametrize('case', [
+    name for name in cases.CASES if name != 'series_as_published'],
+                         indirect=True)
 def test_padding_does_not_matter_to_the_peer(case):
   encode = case.model.eval().encode
   static, dynamic = encode(case.clips, case.mask)
@@ -88,6 +92,23 @@ def test_samples_with_noise_added_agree(case):
         lambda number: torch.from_numpy(cases.frames_first(noise[number])))
   model.sampler.update(eta=0.0)
   cases.assert_agree(samples, cases.frames_first(sample(case.params, noise)))
+
+
+@pytest.mark.parametrize('case', ['series'], indirect=True)
+def test_swaps_agree(case):
+  model = case.model.eval()
+  settings = dict(name='heun', num_steps=3)
+  model.sampler.update(settings, x_T='dynamics_clip')
+  method = dataclasses.replace(case.method, solver=dataclasses.replace(
+      case.method.solver, **settings))
+  # The peer takes what is missing for measured, as if there were no holes.
+  a = {k: v for k, v in case.batch.items() if k != 'observed'}
+  b = {k: v[::-1] for k, v in a.items()}
+  ours = swap.make_swap(method, x_T='dynamics_clip')(
+      case.params, a, b, cases.KEY)
+  theirs = model.swap(case.clips, case.clips.flip(0), mask_a=case.mask,
+                      mask_b=case.mask.flip(0))
+  cases.assert_agree(theirs[b['mask'].copy()], np.asarray(ours)[b['mask']])
 
 
 @pytest.mark.parametrize('case', ['divid'], indirect=True)

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import diffsda_air_quality
+from configs import diffsda_etth1
+from configs import diffsda_physionet
 from configs import divid_puppets
 from configs import quickstart
 from configs.common import divid
@@ -38,6 +41,22 @@ def test_parameter_counts_are_those_of_the_release():
   assert _count(model.encoder.frames) == 8_227_009
   assert _count(head.lstm, head.dynamic_rnn) == 4_376_832
   assert _count(head.static_head, head.dynamic_head) == 74_048
+
+
+@pytest.mark.parametrize('make_config, counts', [
+    (diffsda_physionet, (7_509_358, 614_784, 398_016, 4_826)),
+    (diffsda_air_quality, (7_507_822, 1_081_856, 4_989_952, 18_452)),
+    (diffsda_etth1, (3_001_130, 4_240_384, 7_087_104, 18_452)),
+])
+def test_parameter_counts_on_series_are_those_of_the_release(
+    make_config, counts):
+  with torch.device('meta'):
+    model = torch_build.from_config(make_config.get_config())
+  head = model.encoder.head
+  assert counts == (
+      _count(model.denoiser), _count(model.encoder.frames),
+      _count(head.lstm, head.dynamic_rnn),
+      _count(head.static_head, head.dynamic_head))
 
 
 @pytest.mark.parametrize('changes, counts', [
@@ -188,6 +207,20 @@ def test_training_with_its_own_noise_lowers_the_loss(either):
   assert np.mean(losses[-30:]) < 0.5 * np.mean(losses[:10])
 
 
+def test_training_on_series_lowers_the_loss():
+  # Of a series that is the same at all steps, the codes tell all.
+  config, _, steps = cases.CASES['series']()
+  config.optim.learning_rate = 0.01
+  torch.manual_seed(0)
+  trainer = torch_train.Trainer(torch_build.from_config(config), config)
+  x = torch.randn(16, 1, 3).expand(-1, steps, -1)
+  mask = torch.arange(steps) < torch.randint(4, steps + 1, (16, 1))
+  observed = (torch.rand(x.shape) < 0.7) & mask[..., None]
+  losses = [float(trainer.step(x, mask, observed)['denoising'])
+            for _ in range(300)]
+  assert np.mean(losses[-30:]) < 0.5 * np.mean(losses[:10])
+
+
 def test_swap_decodes_the_static_code_of_a_with_the_motion_of_b(either):
   _, params, model = either
   weights.load(model, params)
@@ -228,6 +261,6 @@ def test_double_precision_and_memory_format_leave_the_loss(small):
   same, _ = twin(x.double(), noise=torch_conditional.Noise(
       **{k: v.double() for k, v in noise.items()}))
   assert same.dtype == torch.float64
-  assert twin.denoiser.unet.head.weight.is_contiguous(
+  assert twin.denoiser.net.head.weight.is_contiguous(
       memory_format=torch.channels_last)
   torch.testing.assert_close(same.float(), loss, rtol=1e-4, atol=0.0)

@@ -32,14 +32,23 @@ class Case(cases.Case):
     """True for real frames."""
     return torch.from_numpy(self.batch['mask'])
 
+  @property
+  def observed(self) -> torch.Tensor | None:
+    """True for values that are not missing; None for video."""
+    observed = self.batch.get('observed')
+    return None if observed is None else torch.from_numpy(observed)
+
   def training_noise(self) -> torch_conditional.Noise:
     """The noise that our loss draws from KEY, for the peer."""
-    m = self.config.method
-    index, x = self.batch['index'], self.batch['x']
+    m, draws = self.config.method, self.model.noise_draws
+    x, mask = (np.repeat(self.batch[k], draws, axis=0) for k in ('x', 'mask'))
+    # The draws of clip i have the numbers draws * i, draws * i + 1, ...
+    index = np.add.outer(
+        draws * self.batch['index'], np.arange(draws, dtype=np.int32)).ravel()
     count = x.shape[1] if m.frames_per_step is None else m.frames_per_step
     named = lambda name: keys.named(cases.KEY, name)
     normal = lambda name, *shape: keys.normal(named(name), index, shape)
-    order = views.random_order(named('frames'), index, self.batch['mask'])
+    order = views.random_order(named('frames'), index, mask)
     diffusion = self.method.diffusion
     if m.name == 'divid':
       level = diffusion.sample_t(named('t'), index, count)
@@ -90,7 +99,8 @@ def losses(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
   """The parts of the loss, and the gradients of its mean."""
   model = case.model.train()
-  loss, parts = model(case.clips, case.mask, noise=case.training_noise())
+  loss, parts = model(
+      case.clips, case.mask, case.observed, noise=case.training_noise())
   model.zero_grad()
   loss.mean().backward()
   parts = {k: v.detach().numpy() for k, v in {'loss': loss, **parts}.items()}

@@ -9,6 +9,7 @@ from tests.peers import torch_conditional
 from tests.peers import torch_diffsda
 from tests.peers import torch_divid
 from tests.peers import torch_nets
+from tests.peers import torch_skip_mlp
 from tests.peers import torch_unet
 
 
@@ -18,8 +19,8 @@ def from_config(
   """The peer of `seqdiff.build.method(config)`, on the current device.
 
   Args:
-    config: a config of DiffSDA or DiViD on video.
-    image_size: side of a frame; None = `config.data.size`.
+    config: a config of DiffSDA on video or on series, or of DiViD on video.
+    image_size: side of a frame; None = `config.data.size`, if there is one.
     channels_last: memory format of the convolutions.
   """
   options = config.method.to_dict()
@@ -29,7 +30,9 @@ def from_config(
         f'method {config.method.name!r}, expected diffsda or divid.')
   options.update(
       dtype=getattr(torch, options['dtype']), sampler=config.sampler.to_dict())
-  model = make(options, config.data.size if image_size is None else image_size)
+  if image_size is None and 'size' in config.data:
+    image_size = config.data.size
+  model = make(options, image_size)
   torch_nets.initialise(model)
   if channels_last:
     model = model.to(memory_format=torch.channels_last)
@@ -38,21 +41,38 @@ def from_config(
 
 def _diffsda(options, size):
   dtype, remat = options.pop('dtype'), options.pop('remat')
-  channels = options.pop('image_channels')
   codes = options['static_dim'] + options['dynamic_dim']
   head = {k: options.pop(k) for k in (
       'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
-      'shared_static', 'feature_norm')}
-  frames, features = _frames(options.pop('encoder'), channels, size, remat)
-  net = options.pop('denoiser')
-  unet = torch_unet.UNet(
-      channels, channels, embeddings=2 * (4 * net['channels'],), remat=remat,
-      as_published=options.pop('as_published'), **net)
+      'shared_static', 'feature_norm', 'read_padding') if k in options}
+  if 'variables' in options:
+    frames, features, net, channels = _series_nets(options)
+  else:
+    frames, features, net, channels = _video_nets(options, size, remat)
   return torch_diffsda.DiffSDA(
       torch_nets.Encoder(
           frames,
           torch_nets.SequenceHead(features, **_doubled(head, options)), dtype),
-      torch_nets.Denoiser(unet, net['channels'], codes, dtype), **options)
+      torch_nets.Denoiser(net, channels, codes, dtype), **options)
+
+
+def _video_nets(options, size, remat):
+  """What reads frames, the size of its result; what denoises, its channels."""
+  channels, net = options.pop('image_channels'), options.pop('denoiser')
+  unet = torch_unet.UNet(
+      channels, channels, embeddings=2 * (4 * net['channels'],), remat=remat,
+      as_published=options.pop('as_published'), **net)
+  return (*_frames(options.pop('encoder'), channels, size, remat), unet,
+          net['channels'])
+
+
+def _series_nets(options):
+  """As `_video_nets`; embeddings of 256 values, as published."""
+  variables, encoder = options.pop('variables'), options.pop('encoder')
+  return (
+      torch_skip_mlp.SkipMLP(variables, None, **encoder), encoder['width'],
+      torch_skip_mlp.SkipMLP(variables, variables, embeddings=(256, 256),
+                             **options.pop('denoiser')), 64)
 
 
 def _divid(options, size):

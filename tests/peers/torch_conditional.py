@@ -1,8 +1,8 @@
 """What the PyTorch peers share: codes, how they are read and limited, swaps.
 
 Written from the descriptions of the departures, not from our JAX code. Clips
-are (B, T, C, H, W). What is random can be passed as `Noise` and is drawn by
-torch otherwise.
+are (B, T, C, H, W), series (B, T, F). What is random can be passed as `Noise`
+and is drawn by torch otherwise.
 
   model = torch_build.from_config(config)
   loss, parts = model(x)
@@ -23,12 +23,14 @@ from torch.nn import functional as F
 class Noise:
   """What a training loss draws; None = draw it.
 
+  With several draws of each clip B counts them all, those of a clip together.
+
   Attributes:
     order: (B, T) frame numbers in random order, real ones first.
     static: (B, Ds), or (B, n, Ds) if not shared; of Gaussian codes.
     dynamic: (B, n, Dd), n decoded frames.
     level: (B, n) noise levels: sigma of DiffSDA, t of DiViD.
-    eps: (B, n, C, H, W).
+    eps: (B, n, ...).
     mix: (B, C, C), how the dynamic encoder sees channels averaged.
     curves: (B, C, K), its tone curves at brightness 1/K, 2/K, ..., 1.
   """
@@ -57,6 +59,8 @@ class Conditional(nn.Module, abc.ABC):
     recolour: the dynamic encoder sees random colours in training.
     centre: it sees how each frame differs from the mean frame, always.
     frames_per_step: None, or number of frames decoded in training.
+    count_missing: the loss is a mean over all values, observed or not.
+    noise_draws: how often a training step repeats each clip.
   """
 
   def __init__(
@@ -72,6 +76,8 @@ class Conditional(nn.Module, abc.ABC):
       recolour: bool = False,
       centre: bool = False,
       frames_per_step: int | None = None,
+      count_missing: bool = False,
+      noise_draws: int = 1,
   ):
     super().__init__()
     self.encoder, self.denoiser, self.sampler = encoder, denoiser, sampler
@@ -79,6 +85,7 @@ class Conditional(nn.Module, abc.ABC):
     self.kl_weights = {'static': static_kl, 'dynamic': dynamic_kl}
     self.static_frames, self.frames_per_step = static_frames, frames_per_step
     self.recolour, self.centre = recolour, centre
+    self.count_missing, self.noise_draws = count_missing, noise_draws
 
   @abc.abstractmethod
   def denoising(
@@ -89,7 +96,7 @@ class Conditional(nn.Module, abc.ABC):
       noise: Noise,
       step: int,
   ) -> torch.Tensor:
-    """The denoising loss of each frame, (B, n)."""
+    """The denoising loss of each value, shaped as x (B, n, ...)."""
 
   def penalties(
       self,
@@ -124,21 +131,38 @@ class Conditional(nn.Module, abc.ABC):
       self,
       x: torch.Tensor,
       mask: torch.Tensor | None = None,
+      observed: torch.Tensor | None = None,
       *,
       noise: Noise | None = None,
       step: int = 0,
   ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss of each clip (B,) and its parts; random codes in train mode."""
+    """The loss of each clip (B,) and its parts; random codes in train mode.
+
+    Args:
+      x: clips.
+      mask: None, or (B, T), true for real frames.
+      observed: None, or shaped as x, false for values that are missing.
+      noise: what is random.
+      step: number of the update.
+    """
     noise = Noise() if noise is None else noise
+    draws = self.noise_draws if self.training else 1
+    x, mask, observed = (
+        a if a is None or draws == 1 else a.repeat_interleave(draws, dim=0)
+        for a in (x, mask, observed))
     count = x.shape[1] if mask is None else mask.sum(dim=1)
     if self.training:
-      x, mask, static, dynamic = self._read(x, mask, noise)
+      (x, mask, observed), static, dynamic = self._read(
+          x, mask, observed, noise)
     else:
       static, dynamic = self._read_all(x, mask)
     static, dynamic, parts = self._limit_both(static, dynamic, mask, noise)
-    per_frame = self.denoising(x, static, dynamic, noise, step)
+    error = self.denoising(x, static, dynamic, noise, step)
     more, reported = self.penalties(static, dynamic, mask, count)
-    parts = {'denoising': masked_mean(per_frame, mask), **parts, **more}
+    parts = {'denoising': self._mean(error, mask, observed), **parts, **more}
+    parts, reported = (
+        {k: v.unflatten(0, (-1, draws)).mean(dim=1) for k, v in d.items()}
+        for d in (parts, reported))
     return sum(parts.values()), {**parts, **reported}
 
   def encode(
@@ -176,7 +200,17 @@ class Conditional(nn.Module, abc.ABC):
       x_T = shared_noise(b)
     else:
       x_T = torch.randn_like(b)
-    return self.decode(static_a, dynamic_b, x_T).clamp(-1.0, 1.0)
+    clips = self.decode(static_a, dynamic_b, x_T)
+    return clips.clamp(-1.0, 1.0) if clips.ndim == 5 else clips
+
+  def _mean(self, error, mask, observed):
+    """The loss of each clip: over real frames, or over what was observed."""
+    if observed is None:
+      return masked_mean(error.flatten(2).mean(dim=2), mask)
+    error, observed = (a.flatten(1) for a in (error * observed, observed))
+    if self.count_missing:
+      return error.mean(dim=1)
+    return error.sum(dim=1) / observed.sum(dim=1).clamp(min=1)
 
   def _read_all(self, x, mask):
     """Codes of all frames, as they are read outside training."""
@@ -185,8 +219,8 @@ class Conditional(nn.Module, abc.ABC):
       dynamic = self.encoder(_centred(x, mask), mask)[1]
     return static, dynamic
 
-  def _read(self, x, mask, noise):
-    """The frames to decode and their mask; codes, read as training does."""
+  def _read(self, x, mask, observed, noise):
+    """What to decode, as the arguments; codes, read as training does."""
     count = self.frames_per_step
     order = noise.order
     if order is None and (count, self.static_frames) != (None, None):
@@ -209,7 +243,7 @@ class Conditional(nn.Module, abc.ABC):
       _, dynamic = self.encoder(pick(view), pick(mask))
     else:
       dynamic = pick(self.encoder(view, mask)[1])
-    return pick(x), pick(mask), static, dynamic
+    return [pick(a) for a in (x, mask, observed)], static, dynamic
 
   def _limit_both(self, static, dynamic, mask, noise):
     """Codes and penalties (B,); mask (B, n) of the dynamic codes."""
@@ -238,18 +272,21 @@ class Conditional(nn.Module, abc.ABC):
 
 
 def to_clips(x: np.ndarray, device: str = 'cpu') -> torch.Tensor:
-  """Host clips (B, T, H, W, C) -> float (B, T, C, H, W); uint8 to [-1, 1]."""
-  clips = torch.as_tensor(x, device=device).permute(0, 1, 4, 2, 3).contiguous()
+  """Host clips (B, T, H, W, C) -> float (B, T, C, H, W); uint8 to [-1, 1].
+
+  Series (B, T, F) are the same on both sides.
+  """
+  clips = torch.as_tensor(x, device=device).movedim(-1, 2).contiguous()
   return clips / 127.5 - 1.0 if clips.dtype == torch.uint8 else clips
 
 
-def wide(a: torch.Tensor) -> torch.Tensor:
-  """(B, T) -> (B, T, 1, 1, 1)."""
-  return a[..., None, None, None]
+def wide(a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+  """(B, T) -> (B, T, 1, ...), to go with x (B, T, ...)."""
+  return a[(...,) + (x.ndim - 2) * (None,)]
 
 
 def shared_noise(x: torch.Tensor) -> torch.Tensor:
-  """One frame of unit noise for all frames of a clip (B, T, C, H, W)."""
+  """One frame of unit noise for all frames of a clip (B, T, ...)."""
   return torch.randn_like(x[:, :1]).expand_as(x)
 
 
@@ -286,11 +323,11 @@ def _last_real(order, mask, count):
 
 
 def _centred(x, mask):
-  """Clips (B, T, C, H, W) without the mean of their real frames."""
+  """Clips (B, T, ...) without the mean of their real frames."""
   if mask is None:
     return x - x.mean(dim=1, keepdim=True)
   share = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
-  return x - torch.einsum('bt,btchw->bchw', share.to(x.dtype), x)[:, None]
+  return x - torch.einsum('bt,bt...->b...', share.to(x.dtype), x)[:, None]
 
 
 def _recolour(x, noise):

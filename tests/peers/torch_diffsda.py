@@ -4,6 +4,7 @@ Written from the papers (DiffSDA, arXiv:2510.05717; EDM, arXiv:2206.00364), not
 from our JAX code.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -32,16 +33,16 @@ class DiffSDA(torch_conditional.Conditional):
       noise: torch_conditional.Noise,
       step: int,
   ) -> torch.Tensor:
-    """The weighted error of each frame, (B, n)."""
+    """The weighted error of each value."""
     sigma = noise.level
     if sigma is None:
       sigma = self._draw_sigma(x, step)
     eps = torch.randn_like(x) if noise.eps is None else noise.eps
-    x0_hat = self._denoise(
-        x + torch_conditional.wide(sigma) * eps, sigma, static, dynamic)
+    wide = functools.partial(torch_conditional.wide, x=x)
+    x0_hat = self._denoise(x + wide(sigma) * eps, sigma, static, dynamic)
     sigma_data = self.diffusion['sigma_data']
     weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
-    return weight * (x0_hat - x).square().mean(dim=(2, 3, 4))
+    return wide(weight) * (x0_hat - x).square()
 
   def decode(
       self, static: torch.Tensor, dynamic: torch.Tensor, x_T: torch.Tensor
@@ -67,7 +68,8 @@ class DiffSDA(torch_conditional.Conditional):
 
   def _denoise(self, x, sigma, static, dynamic):
     """D(x, sigma), sigma (B, T): Karras et al. 2022, Eq. 7 and Table 1."""
-    wide, sigma_data = torch_conditional.wide, self.diffusion['sigma_data']
+    wide = functools.partial(torch_conditional.wide, x=x)
+    sigma_data = self.diffusion['sigma_data']
     total = sigma**2 + sigma_data**2
     c_skip, c_out = sigma_data**2 / total, sigma * sigma_data / total.sqrt()
     c_in, c_noise = 1.0 / total.sqrt(), sigma.log() / 4.0

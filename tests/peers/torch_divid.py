@@ -70,7 +70,7 @@ class DiViD(torch_conditional.Conditional):
       noise: torch_conditional.Noise,
       step: int,
   ) -> torch.Tensor:
-    """The mean error of each frame, (B, n)."""
+    """The error of each value."""
     d, t, eps = self.diffusion, noise.level, noise.eps
     x = self.scale * x
     if t is None:
@@ -81,14 +81,13 @@ class DiViD(torch_conditional.Conditional):
       eps = (torch_conditional.shared_noise(x) if d['shared_eps'] else
              torch.randn_like(x))
     signal, spread = (
-        torch_conditional.wide(a[t]) for a in (self.signal, self.spread))
+        torch_conditional.wide(a[t], x) for a in (self.signal, self.spread))
     output = self.denoiser(signal * x + spread * eps, t, static, dynamic)
     if d['prediction'] == 'v':
       error = output - (signal * eps - spread * x)
     else:
       error = output - {'eps': eps, 'x0': x}[d['prediction']]
-    error = error.abs() if d['norm'] == 'l1' else error.square()
-    return error.mean(dim=(2, 3, 4))
+    return error.abs() if d['norm'] == 'l1' else error.square()
 
   def penalties(
       self,

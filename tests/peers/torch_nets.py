@@ -1,8 +1,8 @@
 """Encoders and denoisers of the peer in PyTorch, written from the papers.
 
 Sources: DiffSDA, arXiv:2510.05717, App. A, and its released code; DiViD,
-arXiv:2507.13934, Secs. 3.2 and 4.1. Clips are (B, T, C, H, W). Nothing here
-knows of JAX; `weights` maps the parameters.
+arXiv:2507.13934, Secs. 3.2 and 4.1. Clips are (B, T, C, H, W), or series
+(B, T, F). Nothing here knows of JAX; `weights` maps the parameters.
 """
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import rnn as rnn_utils
 
+from tests.peers import torch_skip_mlp
 from tests.peers import torch_unet
 
 
@@ -38,6 +39,7 @@ class SequenceHead(nn.Module):
   'lstm': a bidirectional LSTM, its last states for the static code, and a tanh
   RNN over its outputs for the dynamic codes; causal: two plain LSTMs instead.
   'pool': perceptrons on each frame; their mean gives the static code.
+  read_padding: as if all frames were real.
   """
 
   def __init__(
@@ -51,9 +53,11 @@ class SequenceHead(nn.Module):
       causal: bool,
       shared_static: bool,
       feature_norm: bool,
+      read_padding: bool = False,
   ):
     super().__init__()
     self.aggregator, self.shared_static = aggregator, shared_static
+    self.read_padding = read_padding
     self.norm = (
         nn.LayerNorm(features, eps=1e-6) if feature_norm else nn.Identity())
     width = hidden
@@ -76,6 +80,7 @@ class SequenceHead(nn.Module):
   ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, T, D), mask (B, T) or None -> (B, [T,] Ds), (B, T, Dd)."""
     read = self._lstm if self.aggregator == 'lstm' else self._pool
+    mask = None if self.read_padding else mask
     per_clip, per_frame, dynamic = read(self.norm(x), mask)
     static = per_clip if self.shared_static else per_frame
     return self.static_head(static), self.dynamic_head(dynamic)
@@ -109,7 +114,7 @@ class Encoder(nn.Module):
   def forward(
       self, x: torch.Tensor, mask: torch.Tensor | None = None
   ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clips (B, T, C, H, W) -> as `SequenceHead`."""
+    """Clips (B, T, ...) -> as `SequenceHead`."""
     return self.head(_features(self.frames, x, self.dtype), mask)
 
 
@@ -225,12 +230,12 @@ class TimeEmbedding(nn.Module):
 
 
 class Denoiser(nn.Module):
-  """DiffSDA's F(x, c_noise, [d, s]): a U-Net with AdaGN."""
+  """DiffSDA's F(x, c_noise, [d, s]): a U-Net or perceptrons, with AdaGN."""
 
-  def __init__(self, unet: torch_unet.UNet, channels: int, codes: int,
-               dtype: torch.dtype = torch.float32):
+  def __init__(self, net: torch_unet.UNet | torch_skip_mlp.SkipMLP,
+               channels: int, codes: int, dtype: torch.dtype = torch.float32):
     super().__init__()
-    self.unet, self.dtype = unet, dtype
+    self.net, self.dtype = net, dtype
     self.noise_embedding = NoiseEmbedding(channels)
     self.codes_embedding = nn.Linear(codes, 4 * channels)
 
@@ -241,12 +246,12 @@ class Denoiser(nn.Module):
       static: torch.Tensor,
       dynamic: torch.Tensor,
   ) -> torch.Tensor:
-    """(B, T, C, H, W), (B, T), codes -> (B, T, C, H, W)."""
+    """(B, T, ...), (B, T), codes -> (B, T, ...)."""
     codes = torch.cat([dynamic, _per_frame(static, dynamic)], dim=-1)
     embeddings = (self.noise_embedding(c_noise.flatten()),
                   self.codes_embedding(codes.flatten(0, 1)))
     with low_precision(x.device, self.dtype):
-      y = self.unet(x.flatten(0, 1), embeddings)
+      y = self.net(x.flatten(0, 1), embeddings)
     return y.to(x.dtype).unflatten(0, x.shape[:2])
 
 
@@ -254,16 +259,16 @@ class TokenDenoiser(nn.Module):
   """DiViD's U-Net: frame i attends to the two tokens s and d_i.
 
   Args:
-    unet: the U-Net, with a context; or without one, and with [s, d_i] as its
+    net: the U-Net, with a context; or without one, and with [s, d_i] as its
       second embedding.
     token_dims: None, or (Ds, Dd, D) to bring both codes to size D first.
   """
 
-  def __init__(self, unet: torch_unet.UNet, channels: int, *,
+  def __init__(self, net: torch_unet.UNet, channels: int, *,
                cross: bool, token_dims: tuple[int, int, int] | None,
                dtype: torch.dtype = torch.float32):
     super().__init__()
-    self.unet, self.cross, self.dtype = unet, cross, dtype
+    self.net, self.cross, self.dtype = net, cross, dtype
     self.time_embedding = TimeEmbedding(channels)
     self.static_token = self.dynamic_token = nn.Identity()
     if token_dims is not None:
@@ -287,7 +292,7 @@ class TokenDenoiser(nn.Module):
     else:
       embeddings.append(torch.cat(tokens, dim=-1))
     with low_precision(x.device, self.dtype):
-      y = self.unet(x.flatten(0, 1), embeddings, context)
+      y = self.net(x.flatten(0, 1), embeddings, context)
     return y.to(x.dtype).unflatten(0, x.shape[:2])
 
 
@@ -322,6 +327,8 @@ def initialise(model: nn.Module) -> None:
       nn.init.xavier_uniform_(module.lstm.weight_ih_l0)
       nn.init.xavier_uniform_(module.lstm.weight_hh_l0)
       nn.init.zeros_(module.lstm.bias_ih_l0)
+    elif isinstance(module, torch_skip_mlp.SkipMLP):
+      module.reset_parameters()
   for unet in model.modules():
     if isinstance(unet, torch_unet.UNet) and unet.zero_init:
       for layer in _last_layers(unet):
@@ -341,7 +348,7 @@ def _last_layers(unet):
 
 
 def _features(net, x, dtype):
-  """(B, T, C, H, W) -> (B, T, D), by a net for each frame."""
+  """(B, T, ...) -> (B, T, D), by a net for each frame."""
   with low_precision(x.device, dtype):
     features = net(x.flatten(0, 1))
   return features.to(x.dtype).flatten(1).unflatten(0, x.shape[:2])

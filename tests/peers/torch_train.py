@@ -40,10 +40,10 @@ class Trainer:
       self,
       x: torch.Tensor,
       mask: torch.Tensor | None = None,
-      noise: torch_conditional.Noise | None = None,
+      observed: torch.Tensor | None = None,
   ) -> dict[str, torch.Tensor]:
-    """One update on clips (B, T, C, H, W); metrics stay on the device."""
-    loss, parts = self.model(x, mask, noise=noise, step=self._step)
+    """One update on clips (B, T, ...); metrics stay on the device."""
+    loss, parts = self.model(x, mask, observed, step=self._step)
     loss = loss.mean()
     loss.backward()
     metrics = {k: v.detach().mean() for k, v in parts.items()}

@@ -19,6 +19,7 @@ import torch
 
 from tests.peers import torch_conditional
 from tests.peers import torch_nets
+from tests.peers import torch_skip_mlp
 from tests.peers import torch_unet
 
 # A torch name, the names on our side, and how these make the torch array.
@@ -65,13 +66,14 @@ def convert(
 
 def _rules(model) -> Iterator[Rule]:
   encoder, denoiser = model.encoder, model.denoiser
-  if isinstance(encoder.frames, torch_unet.UNet):
-    yield from _unet('encoder.frames', 'encoder/backbone', encoder.frames)
-  elif isinstance(encoder.frames, torch_nets.ConvNet):
-    yield from _convnet('encoder.frames', 'encoder/backbone', encoder.frames)
-  yield from _unet('denoiser.unet', 'denoiser/backbone', denoiser.unet)
+  for name, net in (
+      ('encoder.frames', encoder.frames), ('denoiser.net', denoiser.net)):
+    rules = {torch_unet.UNet: _unet, torch_nets.ConvNet: _convnet,
+             torch_skip_mlp.SkipMLP: _skip_mlp}.get(type(net))
+    if rules is not None:  # Else it has no parameters.
+      yield from rules(name, f'{name.split(".")[0]}/backbone', net)
   if isinstance(encoder, torch_nets.ResidualEncoder):
-    channels = denoiser.unet.tail.out_channels // denoiser.unet.patch_size**2
+    channels = denoiser.net.tail.out_channels // denoiser.net.patch_size**2
     yield from _residual_encoder(encoder, channels)
     embedding = 'time_embedding'
     for name in 'static_token', 'dynamic_token':
@@ -163,6 +165,19 @@ def _convnet(torch_name, our_name, net) -> Iterator[Rule]:
     yield from _norm(f'{torch_name}.layers.{3 * i + 1}', f'{our_name}/norm_{i}')
   yield from _linear(
       f'{torch_name}.features', f'{our_name}/features', net.out_channels)
+
+
+def _skip_mlp(torch_name, our_name, net) -> Iterator[Rule]:
+  last = len(net.layers)
+  for i, affines in enumerate(net.affines):
+    yield from _linear(f'{torch_name}.layers.{i}', f'{our_name}/layer_{i}')
+    yield from _norm(f'{torch_name}.norms.{i}', f'{our_name}/norm_{i}')
+    for j in range(len(affines)):
+      yield from _linear(
+          f'{torch_name}.affines.{i}.{j}', f'{our_name}/modulation_{i}_{j}')
+  yield from _linear(f'{torch_name}.last', f'{our_name}/layer_{last}')
+  if isinstance(net.last_norm, torch.nn.LayerNorm):
+    yield from _norm(f'{torch_name}.last_norm', f'{our_name}/norm_{last}')
 
 
 def _head(torch_name, our_name, head) -> Iterator[Rule]:
