@@ -64,7 +64,6 @@ class Downstream:
     as_published: see the top of this file.
     window: steps of a window, of values per step.
     scale: what the mean of a window is multiplied by.
-    early: see `predictors.LastState`, of mortality.
     own_targets: whether training clips keep their targets.
   """
 
@@ -293,13 +292,12 @@ def _standardise(found):
           for split, part in found.items()}
 
 
-def _pair(factor: str, schedule, published, **kwargs) -> dict[str, Downstream]:
-  """A protocol and its published form; kwargs of the published one last."""
-  of_published = kwargs.pop('published_only', {})
+def _pair(factor: str, schedule, published, *, other=None, **kwargs):
+  """A protocol and its published form; `other` is set in the latter only."""
   return {
       factor: Downstream(factor, schedule, **kwargs),
       f'{factor}_as_published': Downstream(
-          factor, published, as_published=True, **{**kwargs, **of_published})}
+          factor, published, as_published=True, **kwargs, **(other or {}))}
 
 
 def _static(factor, *, epochs, batch_size, learning_rate):
@@ -320,5 +318,5 @@ PROTOCOLS: Mapping[str, Downstream] = {
     **_static('station', epochs=61, batch_size=10, learning_rate=1e-4),
     **_pair('rain', _RAIN, dataclasses.replace(_RAIN, **_LAST), scale=24.0),
     **_pair('oil_temperature', _OIL, dataclasses.replace(_OIL, **_LAST),
-            published_only={'window': 10, 'own_targets': False}),
+            other={'window': 10, 'own_targets': False}),
 }
