@@ -18,8 +18,8 @@ from configs.common import video
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
   config = video.get_config()
-  config.model = ml_collections.ConfigDict(dict(
-      workdir=ml_collections.config_dict.placeholder(str)))  # Its run directory.
+  config.model = ml_collections.ConfigDict(dict(  # Its run directory.
+      workdir=ml_collections.config_dict.placeholder(str)))
   config.data = ml_collections.ConfigDict(dict(
       num_frames=1,  # A clip is one vector of codes.
       batch_size=128,

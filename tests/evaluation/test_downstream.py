@@ -31,7 +31,8 @@ class Telling:
 
   def encode(self, params, x, mask):
     del mask
-    return base.Factors(static=params * x[:, 0, 2:], dynamic=params * x[..., :2])
+    return base.Factors(
+        static=params * x[:, 0, 2:], dynamic=params * x[..., :2])
 
 
 def _arrays(count, seed):

@@ -17,7 +17,8 @@ def _examples(count=64, seed=0):
   """The class is the sign of the first value of the static code."""
   rng = np.random.default_rng(seed)
   static = rng.normal(size=(count, 3)).astype(np.float32)
-  inputs = static, np.zeros((count, 4, 1), np.float32), np.ones((count, 4), bool)
+  inputs = (static, np.zeros((count, 4, 1), np.float32),
+            np.ones((count, 4), bool))
   return fitting.Examples(
       inputs, (static[:, 0] > 0).astype(np.int32), np.ones(count, np.float32))
 

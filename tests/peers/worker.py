@@ -2,8 +2,9 @@
 
   python -m tests.peers.worker FOLDER eager|compile cpu|gpu
 
-FOLDER holds config.json and, for each job, its batch as <job>.npz. Each line on stdin is a job and a number of repeats, `train_step 5`; the answer
-is one JSON line with the seconds that they took.
+FOLDER holds config.json and, for each job, its batch as <job>.npz. Each line on
+stdin is a job and a number of repeats, `train_step 5`; the answer is one JSON
+line with the seconds that they took.
 """
 
 import functools

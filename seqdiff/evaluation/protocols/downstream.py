@@ -210,7 +210,7 @@ class _Task:
 
   def _windows(self, series):
     """Features (N W, F), targets, whether they are known, and the month."""
-    size, (count, steps, width) = self.protocol.window, series.dynamic.shape
+    size, (_, steps, width) = self.protocol.window, series.dynamic.shape
     per_clip = steps // size
     windows = series.dynamic[:, :per_clip * size].reshape(-1, size, width)
     values, seen = np.split(windows, 2, axis=-1)
