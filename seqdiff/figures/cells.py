@@ -18,7 +18,9 @@ def number(metrics: Mapping[str, float], name: str, unit: str = '') -> str:
   values = [metrics[n] for n in (name, f'{name}_std') if n in metrics]
   if unit == '%':
     return ' ± '.join(f'{100 * value:.1f}' for value in values)
-  return ' ± '.join(f'{value:.4g}' for value in values)
+  # Two digits tell a spread; 1e-16 is none.
+  return ' ± '.join(f'{round(value, 12):.{digits}g}'
+                    for value, digits in zip(values, (4, 2)))
 
 
 def line(cells: Sequence[str]) -> str:

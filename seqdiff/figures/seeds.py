@@ -3,8 +3,9 @@
   python -m seqdiff.figures.seeds --out=configs/results/X/swap.json \\
       runs/X-0/results/swap.json runs/X-1/results/swap.json
 
-Each metric becomes its mean over the runs, and `<metric>_std` its spread; the
-number of runs is in `counts['seeds']`.
+Each metric becomes its mean over the runs, and `<metric>_std` its spread; one
+that all runs have alike, such as that of a reference row, keeps the spread that
+it had within a run. The number of runs is in `counts['seeds']`.
 """
 
 import argparse
@@ -42,10 +43,12 @@ def merge(found: Sequence[results.Result]) -> results.Result:
   for name in first.metrics:
     base = name.removesuffix('_std')
     if base != name and base in first.metrics:
-      continue  # The spread over judges gives way to that over seeds.
-    values = [r.metrics[name] for r in found]
+      continue  # The spread within a run gives way to that over seeds.
+    values, spread = [r.metrics[name] for r in found], f'{name}_std'
     metrics[name] = float(np.mean(values))
-    metrics[f'{name}_std'] = float(np.std(values))
+    metrics[spread] = float(np.std(values))
+    if len(set(values)) == 1 and spread in first.metrics:
+      metrics[spread] = first.metrics[spread]
   return dataclasses.replace(
       first, metrics=metrics, counts={**first.counts, 'seeds': len(found)},
       wall_seconds=sum(r.wall_seconds for r in found))

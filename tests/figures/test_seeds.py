@@ -30,6 +30,12 @@ def test_metrics_are_means_and_spreads_over_seeds(tmp_path):
   assert merged.wall_seconds == 4.0 and merged.config['seed'] == 0
 
 
+def test_what_all_runs_have_alike_keeps_its_own_spread():
+  merged = seeds.merge([_result(0, 0.5), _result(1, 0.5)])
+  assert merged.metrics == {
+      'joint_accuracy': 0.5, 'joint_accuracy_std': 0.3}
+
+
 @pytest.mark.parametrize('other', [
     _result(0, 0.5),  # The same seed twice.
     _result(1, 0.5, version=2),
