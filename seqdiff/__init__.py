@@ -7,7 +7,7 @@ __version__ = '0.1.0'
 
 
 def load(workdir: str | os.PathLike[str], *, step: int | None = None) -> Any:
-  """Restores the model of a run directory; see `seqdiff.run.load`."""
-  from seqdiff import run  # Late: preparing data needs no networks.
+  """Restores the model of a run directory; see `seqdiff.model.load`."""
+  from seqdiff import model  # Late: preparing data needs no networks.
 
-  return run.load(workdir, step=step)
+  return model.load(workdir, step=step)

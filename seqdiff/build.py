@@ -5,10 +5,8 @@ A config is a locked ml_collections.ConfigDict with one section per room:
 is documented where the defaults stand, in `configs/common/`.
 """
 
-from collections.abc import Callable, Mapping
-import dataclasses
+from collections.abc import Mapping
 import functools
-import inspect
 import json
 import pathlib
 from typing import Any
@@ -17,6 +15,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 import ml_collections
 
+from seqdiff import construct
 from seqdiff.core import errors
 from seqdiff.data import batch as data_batch
 from seqdiff.data import builders
@@ -58,11 +57,11 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
     ValueError: unknown set or option, data that is not there, or without the
       split `config.eval.split`, or a method for another number of variables.
   """
-  options = {k: v for k, v in _plain(config.data).items()
+  options = {k: v for k, v in construct.plain(config.data).items()
              if k not in LOADER_KEYS}
   name = str(config.data.name)
   if name in _DRAWN:
-    result = _construct(
+    result = construct.make(
         _DRAWN[name], options, 'data',
         num_frames=transforms.span(config.data.num_frames, config.data.stride))
   elif name not in builders.BUILDERS:
@@ -74,7 +73,7 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
         'file for this data set.')
   else:
     result = disk.load(name, **options)
-  _pick('split', config.eval.split, result.splits)
+  construct.pick('split', config.eval.split, result.splits)
   names = [variable.name for variable in result.variables]
   given = config.method.variables if 'variables' in config.method else None
   if names and given != len(names):
@@ -92,7 +91,7 @@ def method(config: ml_collections.ConfigDict) -> base.Method:
   Raises:
     ValueError: unknown name or option.
   """
-  made = _pick('method', config.method.name, _METHODS)(config)
+  made = construct.pick('method', config.method.name, _METHODS)(config)
   if 'first_stage' not in config:
     return made
   return latent.Latent(
@@ -140,12 +139,12 @@ def prior(
     num_frames: int,
 ) -> prior_lib.Prior:
   """The latent prior of `config.method`, for codes of these sizes."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
   options.pop('standardise')
-  diffusion = _construct(
+  diffusion = construct.make(
       ddpm.DDPM, options.pop('diffusion'), 'method.diffusion')
-  return _construct(
+  return construct.make(
       prior_lib.Prior, options, 'method', diffusion=diffusion,
       num_steps=config.sampler.num_steps, static_dim=static_dim,
       dynamic_dim=dynamic_dim, num_frames=num_frames)
@@ -155,9 +154,9 @@ def judge(
     config: ml_collections.ConfigDict, dataset: data_batch.Dataset
 ) -> judge_lib.Judge:
   """The judge of a judge's config, see `judge_config`."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
-  return _construct(
+  return construct.make(
       judge_lib.Judge, options, 'eval.judge', factors=tuple(dataset.factors))
 
 
@@ -169,11 +168,11 @@ def judge_config(
   It depends on the data and on `config.eval.judge` alone, so that runs on the
   same data can share their judges.
   """
-  settings = _plain(config.eval.judge)
+  settings = construct.plain(config.eval.judge)
   for name in 'workdir', 'num_judges':
     settings.pop(name)
-  optim, train = _plain(config.optim), _plain(config.train)
-  data = _plain(config.data)
+  optim, train = construct.plain(config.optim), construct.plain(config.train)
+  data = construct.plain(config.data)
   data['batch_size'] = settings.pop('batch_size')
   num_steps = settings.pop('num_steps')
   optim.update(
@@ -189,9 +188,9 @@ def judge_config(
 
 def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
   """DiffSDA: for video, or with `method.variables` for series."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
-  net = {'dtype': _pick('dtype', options.pop('dtype'), _DTYPES),
+  net = {'dtype': construct.pick('dtype', options.pop('dtype'), _DTYPES),
          'remat': options.pop('remat')}
   head = {k: options.pop(k) for k in (
       'static_dim', 'dynamic_dim', 'hidden', 'aggregator', 'causal',
@@ -201,14 +200,14 @@ def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:
                         else _video_nets)(options, net)
   diffusion = {_paper_name(k): v for k, v in options.pop('diffusion').items()}
   solver = _solver(config, diffsda.Solver)
-  _pick('sampler', solver.name, samplers.SOLVERS)
+  construct.pick('sampler', solver.name, samplers.SOLVERS)
   _ = solver.sigmas  # An impossible ladder fails now, not after training.
-  return _construct(
+  return construct.make(
       diffsda.DiffSDA, options, 'method',
       encoder=encoders.SequenceEncoder(
-          backbone, _construct(encoders.SequenceHead, head, 'method')),
+          backbone, construct.make(encoders.SequenceHead, head, 'method')),
       denoiser=decoders.AdaGNDenoiser(denoiser),
-      diffusion=_construct(edm.EDM, diffusion, 'method.diffusion'),
+      diffusion=construct.make(edm.EDM, diffusion, 'method.diffusion'),
       solver=solver)
 
 
@@ -218,7 +217,7 @@ def _video_nets(options, net) -> tuple[nn.Module, nn.Module]:
       **options.pop('denoiser'), 'as_published': options.pop('as_published')}
   return (
       _backbone(options.pop('encoder'), net, 'method.encoder', _BACKBONES),
-      _construct(unet.UNet, {**denoiser, **net}, 'method.denoiser',
+      construct.make(unet.UNet, {**denoiser, **net}, 'method.denoiser',
                  out_channels=options.pop('image_channels')))
 
 
@@ -232,7 +231,7 @@ def _series_nets(options, net) -> tuple[nn.Module, nn.Module]:
     raise ValueError(
         'config.method.recolour=True with method.variables; expected False, '
         'series have no colours. Set it back.')
-  make = functools.partial(_construct, skip_mlp.SkipMLP)
+  make = functools.partial(construct.make, skip_mlp.SkipMLP)
   return (
       make(options.pop('encoder'), 'method.encoder', out_features=None),
       make(options.pop('denoiser'), 'method.denoiser',
@@ -241,9 +240,9 @@ def _series_nets(options, net) -> tuple[nn.Module, nn.Module]:
 
 def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:
   """DiViD."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
-  net = {'dtype': _pick('dtype', options.pop('dtype'), _DTYPES),
+  net = {'dtype': construct.pick('dtype', options.pop('dtype'), _DTYPES),
          'remat': options.pop('remat')}
   sizes = {k: options.pop(k) for k in ('static_dim', 'dynamic_dim')}
   if options['orthogonality'] and len(set(sizes.values())) > 1:
@@ -253,19 +252,19 @@ def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:
         'expected equal sizes, or orthogonality=0. Change one of them.')
   sizes.update(_doubled(options, sizes))
   solver = _solver(config, divid.Solver)
-  diffusion = _construct(
+  diffusion = construct.make(
       ddpm.DDPM, options.pop('diffusion'), 'method.diffusion')
   diffusion.levels(solver.num_steps)  # Fails now, not after training.
-  return _construct(
+  return construct.make(
       divid.DiViD, options, 'method',
-      encoder=_construct(
+      encoder=construct.make(
           encoders.ResidualEncoder, {**options.pop('encoder'), **sizes},
           'method.encoder',
           backbone=_backbone(
               options.pop('backbone'), net, 'method.backbone',
               {'flat': None, 'ldm': autoencoder.nets.Encoder, **_BACKBONES})),
       denoiser=decoders.CrossAttentionDenoiser(
-          _construct(
+          construct.make(
               unet.UNet, {**options.pop('denoiser'), **net}, 'method.denoiser',
               out_channels=options.pop('image_channels')),
           options.pop('token_dim')),
@@ -274,7 +273,7 @@ def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:
 
 def _glr(config: ml_collections.ConfigDict) -> glr.GLR:
   """GLR, for series."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
   nets = {'local_encoder': (glr_nets.LocalEncoder,
                             {'dim': options.pop('dynamic_dim')}),
@@ -283,24 +282,25 @@ def _glr(config: ml_collections.ConfigDict) -> glr.GLR:
           'decoder': (glr_nets.WindowDecoder,
                       {'window': options['window'],
                        'out_features': options.pop('variables')})}
-  return _construct(glr.GLR, options, 'method', **{
-      name: _construct(make, options.pop(name), f'method.{name}', **sizes)
-      for name, (make, sizes) in nets.items()})
+  return construct.make(glr.GLR, options, 'method', **{
+      name: construct.make(
+          kind, options.pop(name), f'method.{name}', **sizes)
+      for name, (kind, sizes) in nets.items()})
 
 
 def _vae(config: ml_collections.ConfigDict) -> vae.VAE:
   """The VAE, for series."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
   beta = options.pop('beta')
-  make = functools.partial(_construct, skip_mlp.SkipMLP)
+  make = functools.partial(construct.make, skip_mlp.SkipMLP)
   head = {k: options.pop(k) for k in ('hidden', 'aggregator', 'causal')}
   head.update({k: 2 * options.pop(k) for k in ('static_dim', 'dynamic_dim')})
-  return _construct(
+  return construct.make(
       vae.VAE, options, 'method', static_kl=beta, dynamic_kl=beta,
       encoder=encoders.SequenceEncoder(
           make(options.pop('encoder'), 'method.encoder', out_features=None),
-          _construct(encoders.SequenceHead, head, 'method')),
+          construct.make(encoders.SequenceHead, head, 'method')),
       decoder=decoders.CodeDecoder(
           make(options.pop('decoder'), 'method.decoder',
                out_features=options.pop('variables'))))
@@ -310,16 +310,16 @@ def _autoencoder(
     config: ml_collections.ConfigDict,
 ) -> autoencoder.Autoencoder:
   """The first stage of latent diffusion."""
-  options = _plain(config.method)
+  options = construct.plain(config.method)
   options.pop('name')
   net = options.pop('net')
-  net['dtype'] = _pick('dtype', options.pop('dtype'), _DTYPES)
-  _pick('regulariser', net['regulariser'], dict.fromkeys(('kl', 'vq')))
+  net['dtype'] = construct.pick('dtype', options.pop('dtype'), _DTYPES)
+  construct.pick('regulariser', net['regulariser'], dict.fromkeys(('kl', 'vq')))
   path = options.pop('perceptual_file')
   perceptual = None if path is None else autoencoder.squeezenet.Perceptual(path)
-  return _construct(
+  return construct.make(
       autoencoder.Autoencoder, options, 'method', perceptual=perceptual,
-      net=_construct(autoencoder.nets.Autoencoder, net, 'method.net',
+      net=construct.make(autoencoder.nets.Autoencoder, net, 'method.net',
                      image_channels=options.pop('image_channels')))
 
 
@@ -335,12 +335,12 @@ def _backbone(
 ) -> nn.Module | None:
   """The network of an encoder that reads single frames, if it has one."""
   kind = options.pop('kind')
-  make = _pick('encoder', kind, known)
+  make = construct.pick('encoder', kind, known)
   if make is None:
     return None
   if kind != 'unet':
     net = {'dtype': net['dtype']}
-  return _construct(make, {**options, **net}, section)
+  return construct.make(make, {**options, **net}, section)
 
 
 def _doubled(
@@ -354,8 +354,9 @@ def _doubled(
 
 def _solver(config: ml_collections.ConfigDict, kind: type[Any]) -> Any:
   """The solver of `config.sampler`."""
-  options = {k: v for k, v in _plain(config.sampler).items() if k != 'x_T'}
-  return _construct(kind, options, 'sampler')
+  options = construct.plain(config.sampler)
+  options.pop('x_T')
+  return construct.make(kind, options, 'sampler')
 
 
 _METHODS = {
@@ -363,38 +364,6 @@ _METHODS = {
     'glr': _glr, 'vae': _vae}
 
 
-def _pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-  """`known[name]`, or an error that lists the known names."""
-  if name not in known:
-    raise errors.unknown_name(kind, name, known)
-  return known[name]
-
-
-def _construct(
-    make: Callable[..., Any], options: Mapping[str, Any], section: str, **fixed
-) -> Any:
-  """make(**options, **fixed), or an error that names an unknown option."""
-  target = make.func if isinstance(make, functools.partial) else make
-  if dataclasses.is_dataclass(target):
-    # Linen adds two fields that are not ours.
-    linen = ('name', 'parent') if issubclass(target, nn.Module) else ()
-    known = [f.name for f in dataclasses.fields(target) if f.name not in linen]
-  else:
-    known = list(inspect.signature(target).parameters)
-  known = [k for k in known if k not in fixed]
-  for option in options:
-    if option not in known:
-      raise errors.unknown_name(f'option config.{section}', option, known)
-  return make(**options, **fixed)
-
-
 def _paper_name(name: str) -> str:
   """The config's p_mean is the paper's P_mean."""
   return 'P' + name[1:] if name.startswith('p_') else name
-
-
-def _plain(section: ml_collections.ConfigDict) -> dict[str, Any]:
-  """A section as a dict of plain values and tuples."""
-  freeze = lambda v: tuple(v) if isinstance(v, list) else (
-      {k: freeze(w) for k, w in v.items()} if isinstance(v, dict) else v)
-  return {k: freeze(v) for k, v in section.to_dict().items()}

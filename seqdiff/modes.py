@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from seqdiff import build
+from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
 from seqdiff.data import films as film_lib
@@ -35,7 +36,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
   if not _is_complete(run.train(method, config, dataset, workdir), workdir):
     return
-  model = run.restore(config, workdir, dataset=dataset)
+  model = model_lib.restore(config, workdir, dataset=dataset)
   _draw_reconstruction(model)
   if _has_factors(config):
     _draw_swap(model)
@@ -45,14 +46,14 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
 def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   """Runs the protocols of `config.eval.protocols` on the newest checkpoint."""
   _check_protocols(config)
-  _evaluate(run.restore(config, workdir))
+  _evaluate(model_lib.restore(config, workdir))
 
 
 def reconstruct(
     config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> None:
   """Draws clips of the evaluation split beside their reconstructions."""
-  _draw_reconstruction(run.restore(config, workdir))
+  _draw_reconstruction(model_lib.restore(config, workdir))
 
 
 def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -62,7 +63,7 @@ def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   the other.
   """
   _check_factors(config, '--mode=swap')
-  _draw_swap(run.restore(config, workdir))
+  _draw_swap(model_lib.restore(config, workdir))
 
 
 def generate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -136,7 +137,7 @@ def _swap_files(config, workdir, a, b) -> None:
   clips = np.stack([
       _read_clip(flag, path, config, dataset)
       for flag, path in (('a', a), ('b', b))])
-  model = run.restore(config, workdir, dataset=dataset)
+  model = model_lib.restore(config, workdir, dataset=dataset)
   frames = grids.pair_animation(*clips, *model.swap(clips, clips[::-1]))
   names = [p.stem if p.is_file() else p.name for p in (
       pathlib.Path(path).resolve() for path in (a, b))]
@@ -226,7 +227,7 @@ def _check_factors(config, what: str) -> None:
         'config of such a method, for which this may be the first stage.')
 
 
-def _evaluate(model: run.Model) -> None:
+def _evaluate(model: model_lib.Model) -> None:
   """Runs the protocols and prints the headline of each."""
   for name, result in model.evaluate(model.config.eval.protocols).items():
     shown = {k: v for k, v in result.metrics.items() if '/' not in k}
@@ -235,7 +236,7 @@ def _evaluate(model: run.Model) -> None:
     print(f'{name}: {numbers} ({path})')
 
 
-def _draw_reconstruction(model: run.Model) -> None:
+def _draw_reconstruction(model: model_lib.Model) -> None:
   """Writes figures/reconstruction.png."""
   clips = _clips(model, model.config.eval.num_shown)
   path = _figure(model.workdir, 'reconstruction.png')
@@ -252,7 +253,7 @@ def _save(model, clips, path) -> None:
     grids.strips(clips).save(path)
 
 
-def _draw_swap(model: run.Model) -> None:
+def _draw_swap(model: model_lib.Model) -> None:
   """Writes figures/swap.png and, of video, figures/swap.gif."""
   count = model.config.eval.num_shown
   clips = _clips(model, 2 * count)
@@ -273,7 +274,7 @@ def _draw_swap(model: run.Model) -> None:
   print(f'swap: {path} and {path.with_suffix(".gif")}')
 
 
-def _clips(model: run.Model, count: int) -> np.ndarray:
+def _clips(model: model_lib.Model, count: int) -> np.ndarray:
   """Clips of the evaluation split, as `model` takes them.
 
   Of video the first ones, (count, T, H, W, C) uint8; of series some that are

@@ -19,6 +19,7 @@ import ml_collections
 import numpy as np
 
 from seqdiff import build
+from seqdiff import model as model_lib
 from seqdiff import run
 from seqdiff.core import keys
 from seqdiff.core import types
@@ -100,7 +101,7 @@ class Sampler:
     params: its parameters.
   """
 
-  model: run.Model
+  model: model_lib.Model
   codes: Codes
   params: types.Params
 
@@ -153,14 +154,14 @@ class Sampler:
     return jax.device_get(prior.split(z))
 
 
-def _model(config) -> run.Model:
+def _model(config) -> model_lib.Model:
   """The model of `config.model.workdir`."""
   if config.model.workdir is None:
     raise ValueError(
         'config.model.workdir is not set; expected the run directory of a '
         'trained model (--config.model.workdir=runs/quickstart). Train one '
         'first, for instance configs/quickstart.py.')
-  model = run.load(config.model.workdir)
+  model = model_lib.load(config.model.workdir)
   if not hasattr(model.method, 'decode') or (
       model.config.method.name == 'autoencoder'):
     raise ValueError(

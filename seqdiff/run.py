@@ -1,17 +1,5 @@
-"""A run and its model: train, restore, and use it from Python.
+"""A run: what it trains on, its optimizer, its parameters."""
 
-  model = seqdiff.load('runs/quickstart')
-  swapped = model.swap(clips_a, clips_b)   # Identity of a, motion of b.
-
-Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1]; results are
-uint8. Series are (B, T, D), in the units of `model.dataset.variables` and NaN
-where not measured; rows at their end without any value are padding. Results are
-float32 in the same units, without gaps: NaN in padding only.
-"""
-
-from collections.abc import Sequence
-import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -29,38 +17,12 @@ from seqdiff.core import keys
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
-from seqdiff.data import units
-from seqdiff.evaluation import context
-from seqdiff.evaluation import judging
-from seqdiff.evaluation import results
-from seqdiff.evaluation import runner
 from seqdiff.methods import base
-from seqdiff.sampling import impute as impute_sampler
-from seqdiff.sampling import noise
-from seqdiff.sampling import reconstruct as reconstruct_sampler
-from seqdiff.sampling import swap as swap_sampler
 from seqdiff.training import checkpoint
 from seqdiff.training import loop
 from seqdiff.training import optim
 from seqdiff.training import parallel
 from seqdiff.training import writer
-
-_jit = functools.lru_cache(jax.jit)  # The same method again compiles nothing.
-
-
-def load(
-    workdir: str | os.PathLike[str], *, step: int | None = None
-) -> 'Model':
-  """Restores the model of a run directory.
-
-  Args:
-    workdir: the run directory, as given to `seqdiff.main --workdir`.
-    step: which checkpoint; None is the newest whole one.
-
-  Raises:
-    ValueError: if it is no run directory or holds no such checkpoint.
-  """
-  return restore(read_config(workdir), workdir, step=step)
 
 
 def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
@@ -77,24 +39,6 @@ def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
         'directory written by `python -m seqdiff.main --mode=train '
         '--workdir=...`; train one, or name another.')
   return ml_collections.ConfigDict(json.loads(path.read_text()))
-
-
-def restore(
-    config: ml_collections.ConfigDict,
-    workdir: str | os.PathLike[str],
-    *,
-    step: int | None = None,
-    dataset: data_batch.Dataset | None = None,
-) -> 'Model':
-  """As `load`, with a config at hand (its sampler may be another)."""
-  workdir = pathlib.Path(workdir)
-  dataset = build.dataset(config) if dataset is None else dataset
-  method = build.method(config)
-  trained_on, bundle = first_stage.open_cache(config, dataset)
-  params, meta = restore_params(
-      method, config, trained_on, workdir, step=step)
-  return Model(
-      config, workdir, dataset, method, bundle(params), meta['step'])
 
 
 def restore_params(
@@ -187,207 +131,6 @@ def _rehearse(method: base.Trainable, batch: types.Batch) -> None:
   jax.eval_shape(loss, jax.random.key(0))
 
 
-def jury(
-    config: ml_collections.ConfigDict,
-    dataset: data_batch.Dataset,
-    workdir: pathlib.Path,
-) -> judging.Jury:
-  """The judges of a run, trained where they are missing.
-
-  They lie in `config.eval.judge.workdir`, where runs on the same data can
-  share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
-  is in `results/judge.json` there.
-  """
-  home = config.eval.judge.workdir
-  home = workdir / 'judges' if home is None else pathlib.Path(home)
-  params = []
-  for number in range(config.eval.judge.num_judges):
-    judge_config = build.judge_config(config, number)
-    judge = build.judge(judge_config, dataset)
-    print(f'judge {number}: {home / str(number)}')
-    result = train(judge, judge_config, dataset, home / str(number))
-    if result.interrupted:
-      raise SystemExit(f'Stopped while training judge {number}; it was saved.')
-    params.append(jax.device_get(result.state.eval_params))
-  found = judging.Jury(judge, params)
-  if not results.path_of(home, 'judge').exists():
-    runner.run(
-        context.Context(
-            method=judge, params=None, dataset=dataset, workdir=home,
-            jury=found, **_evaluation_settings(config)),
-        ['judge'], config=to_plain(judge_config), step=result.step)
-  return found
-
-
 def to_plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """A config as JSON has it (lists, no tuples)."""
   return json.loads(json.dumps(config.to_dict()))
-
-
-def _evaluation_settings(config) -> dict[str, Any]:
-  """Settings of the protocols that do not depend on the model."""
-  return dict(
-      split=config.eval.split, batch_size=config.data.eval_batch_size,
-      **cut(config))
-
-
-@dataclasses.dataclass(frozen=True)
-class Model:
-  """A restored model.
-
-  Attributes:
-    config: its config.
-    workdir: its run directory.
-    dataset: the data it was trained on.
-    method: the method.
-    params: its parameters (the average, if one was kept).
-    step: number of updates of the parameters.
-  """
-
-  config: ml_collections.ConfigDict
-  workdir: pathlib.Path
-  dataset: data_batch.Dataset
-  method: base.Method
-  params: types.Params
-  step: int
-
-  def encode(self, clips: np.ndarray) -> base.Factors:
-    """Clips or series -> factors: static (B, Ds), dynamic (B, T, Dd)."""
-    batch = self._batch(clips)
-    return jax.device_get(_jit(self.method.encode)(
-        self.params, data_batch.to_float(batch['x']), batch['mask']))
-
-  def decode(self, factors: base.Factors, *, seed: int = 0) -> np.ndarray:
-    """Factors -> clips or series, from noise that all frames share."""
-    dynamic = np.asarray(factors.dynamic)
-    sample = first_batch(self.config, self.dataset)['x']
-    shape = dynamic.shape[1:2] + sample.shape[2:]
-    x_init = noise.fresh(
-        'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
-    return self._finish(
-        _jit(self.method.decode)(self.params, factors, x_init),
-        np.ones(dynamic.shape[:2], bool))
-
-  def reconstruct(
-      self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
-  ) -> np.ndarray:
-    """Clips or series decoded from their own factors, shaped as given.
-
-    Args:
-      clips: (B, T, ...).
-      x_T: see `sampling.reconstruct`.
-      seed: seed of the noise.
-    """
-    sampler = reconstruct_sampler.make_reconstruct(self.method, x_T=x_T)
-    batch = self._batch(clips)
-    return self._finish(
-        sampler(self.params, batch, self._key(seed)), batch['mask'])
-
-  def swap(
-      self,
-      a: np.ndarray,
-      b: np.ndarray,
-      *,
-      x_T: str | None = None,
-      seed: int = 0,
-  ) -> np.ndarray:
-    """The static code of each of `a` with the dynamic codes of the one of `b`.
-
-    Of clips: the identity of a performs the motion of b. Of series: the level
-    of a takes the course of b.
-
-    Args:
-      a: (B, Ta, ...) clips or series that give the static code.
-      b: (B, T, ...) those that give the dynamic codes.
-      x_T: see `sampling.swap`; None is `config.sampler.x_T`.
-      seed: seed of the noise.
-
-    Returns:
-      (B, T, ...).
-
-    Raises:
-      ValueError: if the numbers of clips differ, or for clips of another form.
-    """
-    if len(a) != len(b):
-      raise ValueError(
-          f'swap: {len(a)} clips a and {len(b)} clips b; expected as many of '
-          'one as of the other. Repeat the shorter one.')
-    sampler = swap_sampler.make_swap(
-        self.method, x_T=self.config.sampler.x_T if x_T is None else x_T)
-    a, b = self._batch(a), self._batch(b)
-    return self._finish(
-        sampler(self.params, a, b, self._key(seed)), b['mask'])
-
-  def impute(self, series: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Series (B, T, D) with their gaps filled, see `sampling.impute`.
-
-    What was measured comes back as it was given, in float32.
-
-    Raises:
-      ValueError: for a model of video, or series of another form.
-    """
-    if not self.dataset.variables:
-      raise ValueError(
-          f'impute: the model was trained on {self.dataset.name}, which is '
-          'video; expected a model of series. Use reconstruct or swap.')
-    batch = self._batch(series)
-    x = impute_sampler.make_impute(self.method)(
-        self.params, batch, self._key(seed))
-    return np.where(batch['observed'], np.asarray(series, np.float32),
-                    self._finish(x, batch['mask']))
-
-  def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
-    """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
-    runner.check(protocols, self.dataset)
-    found = None
-    if set(protocols) & set(runner.JUDGED):
-      found = jury(self.config, self.dataset, self.workdir)
-    return runner.run(self.context(found), protocols,
-                      config=to_plain(self.config), step=self.step)
-
-  def context(self, jury: judging.Jury | None = None) -> context.Context:
-    """What protocols are given."""
-    settings = self.config.eval
-    return context.Context(
-        method=self.method, params=self.params, dataset=self.dataset,
-        workdir=self.workdir, jury=jury, num_pairs=settings.num_pairs,
-        pair_seed=settings.pair_seed, both_orders=settings.both_orders,
-        num_clips=settings.num_clips,
-        x_T=self.config.sampler.x_T, seed=settings.seed,
-        **_evaluation_settings(self.config))
-
-  def _batch(self, clips) -> types.Batch:
-    """Checks clips or series and makes a batch of them."""
-    if self.dataset.variables:
-      return units.to_batch(clips, self.dataset.variables)
-    clips = np.asarray(clips)
-    known = first_batch(self.config, self.dataset)['x'].shape[2:]
-    if clips.ndim != 2 + len(known) or clips.shape[2:] != known:
-      raise ValueError(
-          f'Clips of shape {clips.shape}; expected (B, T, '
-          f'{", ".join(map(str, known))}), as the model was trained on. '
-          'Resize or crop them, and add the axes that are missing.')
-    if not clips.size:
-      raise ValueError(
-          f'Clips of shape {clips.shape}; expected at least one clip of at '
-          'least one frame. Check how they were selected.')
-    if clips.dtype != np.uint8:
-      # NaN compares as False.
-      if clips.dtype.kind != 'f' or not np.all(np.abs(clips) <= 1.0 + 1e-3):
-        raise ValueError(
-            f'Clips of type {clips.dtype} with values that are not finite or '
-            'outside [-1, 1]; expected uint8, or float in [-1, 1]. Scale '
-            'pictures in [0, 1] by x * 2 - 1.')
-      clips = clips.astype(np.float32)
-    return {'x': jnp.asarray(clips),
-            'mask': jnp.ones(clips.shape[:2], bool),
-            'index': jnp.arange(len(clips))}
-
-  def _key(self, seed):
-    return keys.named(jax.random.key(seed), 'sample')
-
-  def _finish(self, x, mask) -> np.ndarray:
-    """What is given back: uint8, or series in units, NaN where mask is 0."""
-    if self.dataset.variables:
-      return units.to_series(x, self.dataset.variables, mask[..., None])
-    return np.asarray(data_batch.to_uint8(x))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seqdiff import run
+import seqdiff
 
 SMALL = ('--config=configs/autoencoder_puppets.py',) + tuple(
     f'--config.{change}' for change in (
@@ -24,7 +24,7 @@ def test_train_draws_reconstructions_and_evaluates(cli, tmp_path):
   assert not (workdir / 'figures/swap.png').exists()
   result = json.loads((workdir / 'results/reconstruction.json').read_text())
   assert 0.0 < result['metrics']['psnr'] < 40.0
-  model = run.load(workdir)
+  model = seqdiff.load(workdir)
   clips = model.dataset.splits['test'][0]['x'][None]
   assert model.encode(clips).shape == (1, 2, 4, 4, 4)
   assert model.reconstruct(clips).shape == clips.shape

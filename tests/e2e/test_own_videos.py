@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from seqdiff import run
+import seqdiff
+from seqdiff import model as model_lib
 from seqdiff.data import films as film_lib
 from seqdiff.data import synthetic
 from seqdiff.figures import video
@@ -90,7 +91,7 @@ def test_two_films_exchange_their_motions(workdir, films, cli, flags_of):
   scale = 160 // 8
   panel = lambda k, t: frames[t][42:42 + 160, 16 + k * 172:16 + k * 172 + 160]
   # First the two clips, as the reader cuts them for the model, enlarged.
-  model = run.load(workdir)
+  model = seqdiff.load(workdir)
   clips = [next(film_lib.clips(path, size=8, num_frames=4))
            for path in (a, b)]
   swaps = model.swap(np.stack(clips), np.stack(clips[::-1]))
@@ -138,7 +139,7 @@ def test_bad_films_are_named_before_the_checkpoint_is_read(
                empty=tmp_path / 'empty.mp4')
   paths['empty'].touch()
   video.write_mp4(paths['short'], np.zeros((2, 16, 16, 3), np.uint8))
-  monkeypatch.setattr(run, 'restore', None)
+  monkeypatch.setattr(model_lib, 'restore', None)
   ended = cli(*flags_of, f'--workdir={workdir}', '--mode=swap',
               *(arg.format(**paths) for arg in args))
   assert ended.code == 2

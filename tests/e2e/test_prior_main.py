@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+import seqdiff
 from seqdiff import prior
-from seqdiff import run
 
 SMALL = tuple(f'--config.{change}' for change in (
     'data.batch_size=8', 'data.eval_batch_size=8', 'method.layers=3',
@@ -41,7 +41,7 @@ def test_training_ends_with_figures(runs):
 
 
 def test_codes_are_those_of_the_training_clips(runs):
-  model = run.load(runs / 'model')
+  model = seqdiff.load(runs / 'model')
   sampler = prior.load(runs / 'prior')
   clips = _clips(model, 'train', 5)
   factors = model.encode(clips)

@@ -188,6 +188,6 @@ def test_settings_that_do_not_suit_the_series_are_explained(
 
 def test_video_has_no_gaps():
   toy = data_batch.Dataset('toy', {})
-  model = seqdiff.run.Model(None, None, toy, None, None, 0)
+  model = seqdiff.model.Model(None, None, toy, None, None, 0)
   with pytest.raises(ValueError, match='on toy, which is video; expected a mo'):
     model.impute(np.zeros((1, 2, 8, 8, 3)))

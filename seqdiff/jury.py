@@ -1,0 +1,54 @@
+"""Judges: classifiers of real clips that look at generated ones."""
+
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+
+from seqdiff import build
+from seqdiff import run
+from seqdiff.data import batch as data_batch
+from seqdiff.evaluation import context
+from seqdiff.evaluation import judging
+from seqdiff.evaluation import results
+from seqdiff.evaluation import runner
+
+
+def jury(
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+    workdir: pathlib.Path,
+) -> judging.Jury:
+  """The judges of a run, trained where they are missing.
+
+  They lie in `config.eval.judge.workdir`, where runs on the same data can
+  share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
+  is in `results/judge.json` there.
+  """
+  home = config.eval.judge.workdir
+  home = workdir / 'judges' if home is None else pathlib.Path(home)
+  params = []
+  for number in range(config.eval.judge.num_judges):
+    judge_config = build.judge_config(config, number)
+    judge = build.judge(judge_config, dataset)
+    print(f'judge {number}: {home / str(number)}')
+    result = run.train(judge, judge_config, dataset, home / str(number))
+    if result.interrupted:
+      raise SystemExit(f'Stopped while training judge {number}; it was saved.')
+    params.append(jax.device_get(result.state.eval_params))
+  found = judging.Jury(judge, params)
+  if not results.path_of(home, 'judge').exists():
+    runner.run(
+        context.Context(
+            method=judge, params=None, dataset=dataset, workdir=home,
+            jury=found, **settings(config)),
+        ['judge'], config=run.to_plain(judge_config), step=result.step)
+  return found
+
+
+def settings(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Settings of the protocols that do not depend on the model."""
+  return dict(
+      split=config.eval.split, batch_size=config.data.eval_batch_size,
+      **run.cut(config))

@@ -1,0 +1,236 @@
+"""A trained model: restore it, and use it from Python.
+
+  model = seqdiff.load('runs/quickstart')
+  swapped = model.swap(clips_a, clips_b)   # Identity of a, motion of b.
+
+Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1]; results are
+uint8. Series are (B, T, D), in the units of `model.dataset.variables` and NaN
+where not measured; rows at their end without any value are padding. Results are
+float32 in the same units, without gaps: NaN in padding only.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from seqdiff import build
+from seqdiff import first_stage
+from seqdiff import jury as jury_lib
+from seqdiff import run
+from seqdiff.core import keys
+from seqdiff.core import types
+from seqdiff.data import batch as data_batch
+from seqdiff.data import units
+from seqdiff.evaluation import context
+from seqdiff.evaluation import judging
+from seqdiff.evaluation import results
+from seqdiff.evaluation import runner
+from seqdiff.methods import base
+from seqdiff.sampling import impute as impute_sampler
+from seqdiff.sampling import noise
+from seqdiff.sampling import reconstruct as reconstruct_sampler
+from seqdiff.sampling import swap as swap_sampler
+
+_jit = functools.lru_cache(jax.jit)  # The same method again compiles nothing.
+
+
+def load(
+    workdir: str | os.PathLike[str], *, step: int | None = None
+) -> 'Model':
+  """Restores the model of a run directory.
+
+  Args:
+    workdir: the run directory, as given to `seqdiff.main --workdir`.
+    step: which checkpoint; None is the newest whole one.
+
+  Raises:
+    ValueError: if it is no run directory or holds no such checkpoint.
+  """
+  return restore(run.read_config(workdir), workdir, step=step)
+
+
+def restore(
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike[str],
+    *,
+    step: int | None = None,
+    dataset: data_batch.Dataset | None = None,
+) -> 'Model':
+  """As `load`, with a config at hand (its sampler may be another)."""
+  workdir = pathlib.Path(workdir)
+  dataset = build.dataset(config) if dataset is None else dataset
+  method = build.method(config)
+  trained_on, bundle = first_stage.open_cache(config, dataset)
+  params, meta = run.restore_params(
+      method, config, trained_on, workdir, step=step)
+  return Model(
+      config, workdir, dataset, method, bundle(params), meta['step'])
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A restored model.
+
+  Attributes:
+    config: its config.
+    workdir: its run directory.
+    dataset: the data it was trained on.
+    method: the method.
+    params: its parameters (the average, if one was kept).
+    step: number of updates of the parameters.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: pathlib.Path
+  dataset: data_batch.Dataset
+  method: base.Method
+  params: types.Params
+  step: int
+
+  def encode(self, clips: np.ndarray) -> base.Factors:
+    """Clips or series -> factors: static (B, Ds), dynamic (B, T, Dd)."""
+    batch = self._batch(clips)
+    return jax.device_get(_jit(self.method.encode)(
+        self.params, data_batch.to_float(batch['x']), batch['mask']))
+
+  def decode(self, factors: base.Factors, *, seed: int = 0) -> np.ndarray:
+    """Factors -> clips or series, from noise that all frames share."""
+    dynamic = np.asarray(factors.dynamic)
+    sample = run.first_batch(self.config, self.dataset)['x']
+    shape = dynamic.shape[1:2] + sample.shape[2:]
+    x_init = noise.fresh(
+        'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
+    return self._finish(
+        _jit(self.method.decode)(self.params, factors, x_init),
+        np.ones(dynamic.shape[:2], bool))
+
+  def reconstruct(
+      self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
+  ) -> np.ndarray:
+    """Clips or series decoded from their own factors, shaped as given.
+
+    Args:
+      clips: (B, T, ...).
+      x_T: see `sampling.reconstruct`.
+      seed: seed of the noise.
+    """
+    sampler = reconstruct_sampler.make_reconstruct(self.method, x_T=x_T)
+    batch = self._batch(clips)
+    return self._finish(
+        sampler(self.params, batch, self._key(seed)), batch['mask'])
+
+  def swap(
+      self,
+      a: np.ndarray,
+      b: np.ndarray,
+      *,
+      x_T: str | None = None,
+      seed: int = 0,
+  ) -> np.ndarray:
+    """The static code of each of `a` with the dynamic codes of the one of `b`.
+
+    Of clips: the identity of a performs the motion of b. Of series: the level
+    of a takes the course of b.
+
+    Args:
+      a: (B, Ta, ...) clips or series that give the static code.
+      b: (B, T, ...) those that give the dynamic codes.
+      x_T: see `sampling.swap`; None is `config.sampler.x_T`.
+      seed: seed of the noise.
+
+    Returns:
+      (B, T, ...).
+
+    Raises:
+      ValueError: if the numbers of clips differ, or for clips of another form.
+    """
+    if len(a) != len(b):
+      raise ValueError(
+          f'swap: {len(a)} clips a and {len(b)} clips b; expected as many of '
+          'one as of the other. Repeat the shorter one.')
+    sampler = swap_sampler.make_swap(
+        self.method, x_T=self.config.sampler.x_T if x_T is None else x_T)
+    a, b = self._batch(a), self._batch(b)
+    return self._finish(
+        sampler(self.params, a, b, self._key(seed)), b['mask'])
+
+  def impute(self, series: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Series (B, T, D) with their gaps filled, see `sampling.impute`.
+
+    What was measured comes back as it was given, in float32.
+
+    Raises:
+      ValueError: for a model of video, or series of another form.
+    """
+    if not self.dataset.variables:
+      raise ValueError(
+          f'impute: the model was trained on {self.dataset.name}, which is '
+          'video; expected a model of series. Use reconstruct or swap.')
+    batch = self._batch(series)
+    x = impute_sampler.make_impute(self.method)(
+        self.params, batch, self._key(seed))
+    return np.where(batch['observed'], np.asarray(series, np.float32),
+                    self._finish(x, batch['mask']))
+
+  def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
+    """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
+    runner.check(protocols, self.dataset)
+    found = None
+    if set(protocols) & set(runner.JUDGED):
+      found = jury_lib.jury(self.config, self.dataset, self.workdir)
+    return runner.run(self.context(found), protocols,
+                      config=run.to_plain(self.config), step=self.step)
+
+  def context(self, jury: judging.Jury | None = None) -> context.Context:
+    """What protocols are given."""
+    settings = self.config.eval
+    return context.Context(
+        method=self.method, params=self.params, dataset=self.dataset,
+        workdir=self.workdir, jury=jury, num_pairs=settings.num_pairs,
+        pair_seed=settings.pair_seed, both_orders=settings.both_orders,
+        num_clips=settings.num_clips,
+        x_T=self.config.sampler.x_T, seed=settings.seed,
+        **jury_lib.settings(self.config))
+
+  def _batch(self, clips) -> types.Batch:
+    """Checks clips or series and makes a batch of them."""
+    if self.dataset.variables:
+      return units.to_batch(clips, self.dataset.variables)
+    clips = np.asarray(clips)
+    known = run.first_batch(self.config, self.dataset)['x'].shape[2:]
+    if clips.ndim != 2 + len(known) or clips.shape[2:] != known:
+      raise ValueError(
+          f'Clips of shape {clips.shape}; expected (B, T, '
+          f'{", ".join(map(str, known))}), as the model was trained on. '
+          'Resize or crop them, and add the axes that are missing.')
+    if not clips.size:
+      raise ValueError(
+          f'Clips of shape {clips.shape}; expected at least one clip of at '
+          'least one frame. Check how they were selected.')
+    if clips.dtype != np.uint8:
+      # NaN compares as False.
+      if clips.dtype.kind != 'f' or not np.all(np.abs(clips) <= 1.0 + 1e-3):
+        raise ValueError(
+            f'Clips of type {clips.dtype} with values that are not finite or '
+            'outside [-1, 1]; expected uint8, or float in [-1, 1]. Scale '
+            'pictures in [0, 1] by x * 2 - 1.')
+      clips = clips.astype(np.float32)
+    return {'x': jnp.asarray(clips),
+            'mask': jnp.ones(clips.shape[:2], bool),
+            'index': jnp.arange(len(clips))}
+
+  def _key(self, seed):
+    return keys.named(jax.random.key(seed), 'sample')
+
+  def _finish(self, x, mask) -> np.ndarray:
+    """What is given back: uint8, or series in units, NaN where mask is 0."""
+    if self.dataset.variables:
+      return units.to_series(x, self.dataset.variables, mask[..., None])
+    return np.asarray(data_batch.to_uint8(x))
