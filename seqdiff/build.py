@@ -95,7 +95,8 @@ def method(config: ml_collections.ConfigDict) -> base.Method:
   if 'first_stage' not in config:
     return made
   return latent.Latent(
-      made, first_stage(config), sees_frames=config.first_stage.frames)
+      made, first_stage(config), sees_frames=config.first_stage.frames,
+      chunk=config.first_stage.chunk)
 
 
 def first_stage(

@@ -9,9 +9,10 @@ A config of a latent method has a section `first_stage`:
   std      standard deviation of the normalised latents
   frames   whether the encoder of the method sees clips instead of latents
   copy     whether its backbone starts as a copy of the first stage's encoder
+  chunk    frames that pass the autoencoder at once, which bounds the memory
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any
@@ -74,24 +75,49 @@ def encode(
 
 def open_cache(
     config: ml_collections.ConfigDict, dataset: data_batch.Dataset
-) -> tuple[data_batch.Dataset, Callable[[types.Params], types.Params]]:
-  """What a method is trained on, and what lets it see clips afterwards.
-
-  Returns:
-    The data set, or its normalised latents; and a function of the parameters of
-    the method that adds to them what a `Latent` needs, if it is one.
-  """
+) -> data_batch.Dataset:
+  """What a method is trained on: the data set, or its normalised latents."""
   if 'first_stage' not in config:
-    return dataset, lambda params: params
-  stage, step = restore(config, dataset)
-  cached, statistics = latents.read(
+    return dataset
+  _, step = restore(config, dataset)
+  cached = latents.read(
       dataset, _cache(config), of=_identity(config, step),
       frames=config.first_stage.frames)
-  mean, std = _normalisation(config, statistics)
-  bundle = lambda params: {
-      'method': params, 'first_stage': stage, 'mean': mean, 'std': std}
-  normalise = lambda item: {**item, 'x': (item['x'] - mean) / std}
-  return data_batch.mapped(cached, normalise), bundle
+  mean, std = _normalisation(config, step)
+  return data_batch.mapped(
+      cached, lambda item: {**item, 'x': (item['x'] - mean) / std})
+
+
+def as_trained(
+    config: ml_collections.ConfigDict, batch: types.Batch
+) -> types.Batch:
+  """A float batch of clips as the method is trained on: zeros for latents."""
+  if 'first_stage' not in config:
+    return batch
+  stage, x = build.first_stage(config), batch['x']
+
+  def encode(key):
+    return stage.encode(stage.init(key, batch), x, batch['mask'])
+
+  z = jax.eval_shape(encode, jax.random.key(0))
+  frames = {'frames': x} if config.first_stage.frames else {}
+  return {**batch, 'x': jnp.zeros(z.shape), **frames}
+
+
+def bundle(
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+    params: types.Params,
+) -> types.Params:
+  """The parameters of a method, with what lets a `Latent` see clips.
+
+  Of the cache only `latents.json` is read.
+  """
+  if 'first_stage' not in config:
+    return params
+  stage, step = restore(config, dataset)
+  mean, std = _normalisation(config, step)
+  return {'method': params, 'first_stage': stage, 'mean': mean, 'std': std}
 
 
 def starting(
@@ -115,8 +141,10 @@ def starting(
   return dataclasses.replace(method, start=stage['params']['encoder'])
 
 
-def _normalisation(config, statistics) -> tuple[np.ndarray, np.ndarray]:
+def _normalisation(config, step) -> tuple[np.ndarray, np.ndarray]:
   """What is subtracted from latents, and what they are divided by."""
+  statistics = latents.statistics(
+      _cache(config), of=_identity(config, step))
   mean, std = (np.array(a) for a in (statistics.mean, statistics.std))
   if config.first_stage.scale not in SCALES:
     raise errors.unknown_name('first_stage.scale', config.first_stage.scale,

@@ -67,11 +67,10 @@ def restore(
   workdir = pathlib.Path(workdir)
   dataset = build.dataset(config) if dataset is None else dataset
   method = build.method(config)
-  trained_on, bundle = first_stage.open_cache(config, dataset)
-  params, meta = run.restore_params(
-      method, config, trained_on, workdir, step=step)
-  return Model(
-      config, workdir, dataset, method, bundle(params), meta['step'])
+  sample = first_stage.as_trained(config, run.first_batch(config, dataset))
+  params, meta = run.restore_params(method, sample, workdir, step=step)
+  params = first_stage.bundle(config, dataset, params)
+  return Model(config, workdir, dataset, method, params, meta['step'])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,8 @@ def restore(
   """As `load`, with a config at hand (its sampler may be another)."""
   model = _model(config)
   codes = _codes(config, model, workdir)
-  params, _ = run.restore_params(codes.prior, config, codes.dataset, workdir)
+  params, _ = run.restore_params(
+      codes.prior, run.first_batch(config, codes.dataset), workdir)
   return Sampler(model, codes, params)
 
 

@@ -43,14 +43,19 @@ def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
 
 def restore_params(
     method: base.Trainable,
-    config: ml_collections.ConfigDict,
-    dataset: data_batch.Dataset,
+    sample: types.Batch,
     workdir: pathlib.Path,
     *,
     step: int | None = None,
 ) -> tuple[types.Params, dict[str, Any]]:
-  """The parameters to evaluate, and what was kept with them."""
-  sample = first_batch(config, dataset)
+  """The parameters to evaluate, and what was kept with them.
+
+  Args:
+    method: the method.
+    sample: a batch such as it was trained on.
+    workdir: the run directory.
+    step: which checkpoint; None is the newest whole one.
+  """
   abstract = jax.eval_shape(method.init, jax.random.key(0), sample)
   return checkpoint.restore_params(
       workdir / 'checkpoints', abstract, step=step)
@@ -85,7 +90,7 @@ def train(
   """
   plain = to_plain(config)
   method = first_stage.starting(method, config, dataset)
-  dataset, _ = first_stage.open_cache(config, dataset)
+  dataset = first_stage.open_cache(config, dataset)
   tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)

@@ -12,8 +12,15 @@ import pytest
 
 from configs import autoencoder_mhad
 from configs import autoencoder_puppets
+from configs import autoencoder_voxceleb
+from configs import diffsda_celebv_hq
+from configs import diffsda_mug
+from configs import diffsda_mug_ablation
 from configs import diffsda_sprites32
 from configs import diffsda_sprites32_ablation
+from configs import diffsda_taichi
+from configs import diffsda_voxceleb
+from configs import diffsda_voxceleb_ablation
 from configs import divid_mhad_depth32
 from configs import divid_mhad_depth32_ablation
 from configs import quickstart
@@ -44,8 +51,9 @@ def config(request, monkeypatch, tmp_path) -> ml_collections.ConfigDict:
   spec.loader.exec_module(module)
   config = module.get_config()
   if 'first_stage' in config:
-    stage = autoencoder_mhad if config.data.name != 'puppets' else (
-        autoencoder_puppets)
+    stage = {'puppets': autoencoder_puppets, 'voxceleb': autoencoder_voxceleb,
+             'celebv_hq': autoencoder_voxceleb}.get(
+                 config.data.name, autoencoder_mhad)
     config.first_stage.workdir = str(tmp_path)
     (tmp_path / 'config.json').write_text(
         json.dumps(stage.get_config().to_dict()))
@@ -64,7 +72,9 @@ def test_method_fits_the_data(config):
   else:
     size = config.data.size
     if 'first_stage' in config:  # What the method sees are latents.
-      method, size = method.method, size // 4
+      size //= 2 ** (len(method.first_stage.net.multipliers) - 1)
+      assert method.first_stage.net.embed_dim == config.method.image_channels
+      method = method.method
     clips += (size, size, config.method.image_channels)
   batch = {'x': jnp.zeros(clips), 'mask': jnp.ones(clips[:2], bool),
            'index': jnp.arange(2)}
@@ -145,3 +155,35 @@ def test_each_lever_but_none_makes_another_method(
   method = build.method(ablation.get_config(lever))
   assert (method == plain) == (lever == 'none')
   assert (method.diffusion == edm.EDM()) == (lever == 'noise')
+
+
+# Live parameters in millions (DiffSDA, Tables 6-7 and released code).
+@pytest.mark.parametrize('given, millions', [
+    (diffsda_mug.get_config(), 26.34), (diffsda_mug.get_config('small'), 31.02),
+    (diffsda_taichi.get_config(), 68.17),
+    (diffsda_voxceleb.get_config(), 217.19),
+    (diffsda_celebv_hq.get_config(), 218.64)],
+    ids=['mug', 'mug_small', 'taichi', 'voxceleb', 'celebv_hq'])
+def test_configs_have_the_published_networks(given, millions):
+  size = given.data.size
+  if 'first_stage' in given:
+    size //= 8
+    with given.unlocked():
+      del given.first_stage
+  method, frames = build.method(given), given.data.num_frames
+  clips = jnp.zeros((1, frames, size, size, given.method.image_channels))
+  params = jax.eval_shape(method.init, jax.random.key(0), {
+      'x': clips, 'mask': jnp.ones((1, frames), bool), 'index': jnp.arange(1)})
+  count = sum(np.prod(a.shape) for a in jax.tree.leaves(params))
+  assert count / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize('ablation, sizes', [
+    (diffsda_voxceleb_ablation, (16, 128)), (diffsda_mug_ablation, (64, 256))])
+def test_rows_of_tables_10_and_11(ablation, sizes):
+  for size in sizes:
+    for name in ('', '_unshared'):
+      method = ablation.get_config(f'd{size}{name}').method
+      assert (method.dynamic_dim, method.shared_static) == (size, not name)
+  with pytest.raises(ValueError, match='Unknown row'):
+    ablation.get_config('d7')

@@ -8,6 +8,7 @@ how it was optimised.
 
 import ml_collections
 
+from configs.common import first_stage as stage
 from configs.common import video
 from seqdiff.core import errors
 
@@ -34,16 +35,10 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def first_stage() -> ml_collections.ConfigDict:
-  """Latents of a frozen autoencoder; see seqdiff/first_stage.py."""
-  none = ml_collections.config_dict.placeholder
-  return ml_collections.ConfigDict(dict(
-      workdir=none(str),  # Run directory of the autoencoder.
-      cache=none(str),  # Folder of the latents.
-      scale='clip',  # EncDiff: one number for all channels.
-      std=1.0,
-      frames=False,  # True: the encoder sees frames, not latents.
-      copy=False,  # True: its backbone starts as that of the first stage.
-  ))
+  """Latents of a frozen autoencoder as EncDiff scales them."""
+  config = stage.get_config()
+  config.update(scale='clip', std=1.0)
+  return config
 
 
 def _method():

@@ -80,12 +80,12 @@ def write(
         sums.append((len(z), z.sum(axis=0), np.square(z).sum(axis=0)))
   count, total, square = (sum(part) for part in zip(*sums))
   mean = total / count
-  statistics = Statistics(
+  found = Statistics(
       tuple(mean), tuple(np.sqrt(np.maximum(square / count - mean**2, 0.0))))
   _write_json(folder / MANIFEST, {
-      'of': dict(of), 'clips': counts, 'mean': statistics.mean,
-      'std': statistics.std})
-  return statistics
+      'of': dict(of), 'clips': counts, 'mean': found.mean,
+      'std': found.std})
+  return found
 
 
 def read(
@@ -94,11 +94,13 @@ def read(
     *,
     of: Mapping[str, Any],
     frames: bool = False,
-) -> tuple[batch.Dataset, Statistics]:
+) -> batch.Dataset:
   """The same data set with latents in place of its clips, not normalised.
 
+  Its items hold x only: pictures need not be decoded for their labels.
+
   Args:
-    dataset: the clips, for their labels.
+    dataset: the clips.
     folder: the cache.
     of: as in `write`.
     frames: whether items also hold the clip, as `frames`.
@@ -106,6 +108,27 @@ def read(
   Raises:
     ValueError: if there is no such cache, or it is of something else.
   """
+  counts = {split: len(clips) for split, clips in dataset.splits.items()}
+  _read_manifest(folder, {'of': dict(of), 'clips': counts})
+  splits = {split: _Latents(source, pathlib.Path(folder), split, frames)
+            for split, source in dataset.splits.items()}
+  return dataclasses.replace(dataset, splits=splits)
+
+
+def statistics(
+    folder: str | os.PathLike[str], *, of: Mapping[str, Any]
+) -> Statistics:
+  """The statistics of a cache; its `latents.json` is all that is read.
+
+  Raises:
+    ValueError: if there is no such cache, or it is of something else.
+  """
+  content = _read_manifest(folder, {'of': dict(of)})
+  return Statistics(tuple(content['mean']), tuple(content['std']))
+
+
+def _read_manifest(folder, wanted):
+  """`latents.json`, which holds what is wanted, or ValueError."""
   path = pathlib.Path(folder) / MANIFEST
   if not path.is_file():
     raise ValueError(
@@ -113,20 +136,16 @@ def read(
         'seqdiff.data.encode_latents` writes. Run it with the same --config '
         '(it goes on where it was stopped).')
   content = json.loads(path.read_text())
-  counts = {split: len(clips) for split, clips in dataset.splits.items()}
-  found, wanted = (content['of'], content['clips']), (dict(of), counts)
+  found = {key: content[key] for key in wanted}
   if found != wanted:
     raise ValueError(
         f'{folder} holds latents of {found}; expected {wanted}. Encode into '
         'another folder (config.first_stage.cache), or set the config back.')
-  splits = {split: _Latents(source, pathlib.Path(folder), split, frames)
-            for split, source in dataset.splits.items()}
-  return (dataclasses.replace(dataset, splits=splits),
-          Statistics(tuple(content['mean']), tuple(content['std'])))
+  return content
 
 
 class _Latents:
-  """Latents of one split, with the labels of its clips."""
+  """Latents of one split."""
 
   def __init__(self, source, folder, split, frames):
     self._source, self._frames = source, frames
@@ -139,15 +158,13 @@ class _Latents:
     return len(self._source)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    item = dict(self._source[index])
-    clip = item.pop('x')
     file, place = divmod(index, CLIPS_PER_FILE)
     ends = self._ends[file]
     start = ends[place - 1] if place else 0
-    item['x'] = self._values[file][start:ends[place]].astype(np.float32)
+    z = self._values[file][start:ends[place]].astype(np.float32)
     if self._frames:
-      item['frames'] = clip
-    return item
+      return {'x': z, 'frames': self._source[index]['x']}
+    return {'x': z}
 
 
 def _claim(folder, of):

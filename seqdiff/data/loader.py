@@ -17,7 +17,8 @@ from seqdiff.core import types
 from seqdiff.data import batch as batch_lib
 from seqdiff.data import transforms
 
-TAKES = ('window', 'stratified')  # Which frames of a clip make an example.
+# Which frames of a clip make an example.
+TAKES = ('window', 'shrinking', 'stratified')
 FIRSTS = ('sampled', 'start')  # Where a stratified example begins.
 
 
@@ -85,17 +86,17 @@ def train_batches(
     process_count: number of processes.
     pad: whether a clip that is too short is filled up with copies of its last
       frame, mask False; else it is an error.
-    take: 'window' (every stride-th frame from a drawn one on) or 'stratified'
-      (one frame from each of num_frames equal segments of the clip).
+    take: 'window' (every stride-th frame from a drawn one on), 'shrinking' (the
+      stride is less in short clips) or 'stratified' (one frame from each of
+      num_frames equal segments of the clip).
     first: 'sampled', or 'start' (stratified: frame 1 is always the clip's).
 
   Returns:
     An iterator of batches of batch_size / process_count examples.
 
   Raises:
-    ValueError: now, for settings that do not fit together, no clips or a
-      first clip that is too short; from `next`, for any other clip that is
-      too short and for values that are not finite.
+    ValueError: now, for settings that do not fit together, no clips or a first
+      clip that is too short; from `next`, for other clips, as for NaN.
   """
   _check_positive(batch_size=batch_size, num_frames=num_frames, stride=stride)
   if batch_size % process_count:
@@ -202,9 +203,9 @@ class _Cut:
         ('take', take, TAKES), ('first', first, FIRSTS)):
       if value not in known:
         raise errors.unknown_name(name, value, known)
-    if take == 'window' and first != 'sampled':
+    if take != 'stratified' and first != 'sampled':
       raise ValueError(
-          f'first={first} with take=window; expected sampled, since a window '
+          f'first={first} with take={take}; expected sampled, since a window '
           'begins anywhere. Set take to stratified, or leave first out.')
     if take == 'stratified' and (stride != 1 or start != 0):
       raise ValueError(
@@ -215,7 +216,7 @@ class _Cut:
 
   def __call__(self, item, rng=None):
     """Frames drawn with rng; without one, those of evaluation."""
-    choose = self._window if self._take == 'window' else self._strata
+    choose = self._strata if self._take == 'stratified' else self._window
     length = len(item['x'])
     frames = choose(length, rng)
     if frames[-1] >= length and not self._pad:
@@ -232,10 +233,13 @@ class _Cut:
     return _check_finite(transforms.pick(item, frames))
 
   def _window(self, length, rng):
-    span = transforms.span(self._num_frames, self._stride)
+    stride = self._stride
+    if self._take == 'shrinking':  # Released code of DiffSDA.
+      stride = max(1, min(stride, length // self._num_frames))
+    span = transforms.span(self._num_frames, stride)
     start = self._start if rng is None else (
         int(rng.integers(max(0, length - span) + 1)))
-    return start + self._stride * np.arange(self._num_frames)
+    return start + stride * np.arange(self._num_frames)
 
   def _strata(self, length, rng):
     if length < self._num_frames:

@@ -9,12 +9,14 @@ of parameters
 with which latents are (z - mean) / std.
 """
 
+from collections.abc import Callable
 import dataclasses
 import math
 
 import jax
 import jax.numpy as jnp
 
+from seqdiff.core import shapes
 from seqdiff.core import types
 from seqdiff.methods import autoencoder
 from seqdiff.methods import base
@@ -28,12 +30,14 @@ class Latent:
     method: the method, on latents (B, T, h, w, c).
     first_stage: clips -> latents and back, frame by frame.
     sees_frames: whether the encoder of the method sees clips, not latents.
+    chunk: frames that pass the first stage at once, which bounds the memory.
     start: None, or the parameters with which its backbone starts.
   """
 
   method: base.Method
   first_stage: autoencoder.Autoencoder
   sees_frames: bool = False
+  chunk: int = 64
   start: types.Params | None = dataclasses.field(default=None, compare=False)
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
@@ -75,7 +79,7 @@ class Latent:
       self, params: types.Params, x: types.Array, mask: types.Array
   ) -> base.Factors:
     """Clips -> factors."""
-    seen = x if self.sees_frames else self._to_latents(params, x, mask)
+    seen = x if self.sees_frames else self._to_latents(params, x)
     return self.method.encode(params['method'], seen, mask)
 
   def decode(
@@ -91,14 +95,14 @@ class Latent:
     z = self.method.decode(
         params['method'], factors, values.reshape(*x_init.shape[:2], *shape))
     mean, std = self._normalisation(params)
-    return self.first_stage.decode(params['first_stage'], z * std + mean)
+    return self._decode(params, z * std + mean)
 
   def invert(
       self, params: types.Params, factors: base.Factors, x: types.Array
   ) -> jax.Array:
     """Clips and their factors -> what `decode` starts from, else zeros."""
-    z = self._to_latents(params, x, jnp.ones(x.shape[:2], bool))
-    z = self.method.invert(params['method'], factors, z)
+    z = self.method.invert(
+        params['method'], factors, self._to_latents(params, x))
     z = z.reshape(*z.shape[:2], -1)
     unused = math.prod(x.shape[2:]) - z.shape[-1]
     return jnp.pad(z, ((0, 0), (0, 0), (0, unused))).reshape(x.shape)
@@ -107,14 +111,27 @@ class Latent:
       self, params: types.Params, x: types.Array
   ) -> jax.Array:
     """Clips encoded and decoded by the first stage alone: the best possible."""
-    z = self.first_stage.encode(
-        params['first_stage'], x, jnp.ones(x.shape[:2], bool))
-    return self.first_stage.decode(params['first_stage'], z)
+    return self._decode(params, self._encode(params, x))
 
-  def _to_latents(self, params, x, mask):
+  def _to_latents(self, params, x):
     mean, std = self._normalisation(params)
-    z = self.first_stage.encode(params['first_stage'], x, mask)
-    return (z - mean) / std
+    return (self._encode(params, x) - mean) / std
+
+  def _encode(self, params, x):
+    one = jnp.ones((1, 1), bool)
+    return self._in_chunks(lambda frame: self.first_stage.encode(
+        params['first_stage'], frame, one), x)
+
+  def _decode(self, params, z):
+    return self._in_chunks(lambda frame: self.first_stage.decode(
+        params['first_stage'], frame), z)
+
+  def _in_chunks(self, function: Callable[[jax.Array], jax.Array], x):
+    """A function of one frame (1, 1, ...), for all frames of x (B, T, ...)."""
+    frames = shapes.merge_frames(x)
+    y = jax.lax.map(lambda frame: function(frame[None, None])[0, 0], frames,
+                    batch_size=min(self.chunk, len(frames)))
+    return shapes.split_frames(y, x.shape[1])
 
   def _normalisation(self, params):
     """Mean and standard deviation with the axes of latents."""

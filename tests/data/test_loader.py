@@ -61,6 +61,22 @@ def test_every_window_occurs_and_none_leaves_the_clip():
   assert set(starts) == set(range(LENGTH - 3 + 1))
 
 
+@pytest.mark.parametrize('length, stride', [(40, 4), (35, 3), (19, 1), (10, 1)])
+def test_stride_shrinks_in_clips_that_are_too_short(length, stride):
+  # Released code of DiffSDA: min(stride, length // number of frames).
+  options = dict(num_frames=10, stride=4, take='shrinking')
+  x = next(loader.eval_batches(
+      make_source(length=length), batch_size=1, **options))['x'][0, :, 1]
+  np.testing.assert_array_equal(x, stride * np.arange(10))
+  drawn = [b['x'][..., 1] for b in take(loader.train_batches(
+      make_source(length=length), batch_size=4, seed=0, **options), 20)]
+  assert (np.diff(drawn, axis=2) == stride).all()
+  last = np.max(drawn)
+  assert last == length - 1 or length < 20
+  with pytest.raises(ValueError, match='Clip 0 has 9 frames'):
+    next(loader.eval_batches(make_source(length=9), batch_size=1, **options))
+
+
 def test_each_epoch_is_another_permutation():
   order = np.concatenate([b['index'] for b in stream(10)])  # Four epochs.
   epochs = order.reshape(4, NUM_CLIPS)
