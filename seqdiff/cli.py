@@ -20,6 +20,10 @@ from seqdiff.core import errors
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, such as configs/quickstart.py.',
     lock_config=True)
+DATA = config_flags.DEFINE_config_file(
+    'data', None, 'Config file whose data and protocols are taken in place of '
+    'those of the model; its values are --data.<section>.<key>=<value>.',
+    lock_config=True)
 
 _NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
               '--config=configs/quickstart.py.')
@@ -80,16 +84,19 @@ def use_all_cores(config: ml_collections.ConfigDict) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses flags; a wrong one ends in one paragraph and exit code 2."""
-  keys = [arg.removeprefix('--config.').partition('=') for arg in argv
-          if arg.startswith('--config.')]
+  given = {name: [arg.removeprefix(f'--{name}.').partition('=') for arg in argv
+                  if arg.startswith(f'--{name}.')]
+           for name in ('config', 'data')}
   try:
-    _check_keys(argv, [key for key, _, _ in keys])
+    for name, pairs in given.items():
+      _check_keys(argv, name, [key for key, _, _ in pairs])
     # The parsers of ml_collections know no None, which means off.
     rest = flags.FLAGS([arg for arg in argv if not (
-        arg.startswith('--config.') and arg.endswith('=None'))])
-    for key, _, value in keys:
-      if value == 'None':
-        config_path.set_value(key, CONFIG.value, None)
+        arg.startswith(('--config.', '--data.')) and arg.endswith('=None'))])
+    for holder, pairs in zip((CONFIG, DATA), given.values()):
+      for key, _, value in pairs:
+        if value == 'None':
+          config_path.set_value(key, holder.value, None)
     return rest
   except (ValueError, flags.Error) as error:
     text = ' '.join(str(error).split()).removesuffix('.')
@@ -102,11 +109,12 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     sys.exit(2)
 
 
-def _check_keys(argv: Sequence[str], keys: Sequence[str]) -> None:
+def _check_keys(argv: Sequence[str], flag: str, keys: Sequence[str]) -> None:
   """Raises ValueError for a missing config file or a key it does not have."""
-  paths = re.findall('^--?config[=\n](.*)$', '\n'.join(argv), re.MULTILINE)
+  paths = re.findall(
+      f'^--?{flag}[=\n](.*)$', '\n'.join(argv), re.MULTILINE)
   if not paths and keys:
-    raise ValueError(_NO_CONFIG)
+    raise ValueError(_NO_CONFIG.replace('config', flag, 1))
   if not paths:
     return
   path = paths[-1].partition(':')[0]
@@ -116,7 +124,7 @@ def _check_keys(argv: Sequence[str], keys: Sequence[str]) -> None:
             'configs/[!_]*.py')])
   config = runpy.run_path(path)['get_config'](*paths[-1].split(':', 1)[1:])
   for key in keys:
-    section, name = config, 'config'
+    section, name = config, flag
     for part in key.split('.'):
       known = section if isinstance(section, ml_collections.ConfigDict) else ()
       if part not in known:

@@ -3,6 +3,7 @@
   python -m seqdiff.main --config=configs/quickstart.py --workdir=runs/first
       --mode=train|evaluate|reconstruct|swap [--config.optim.learning_rate=1e-4]
   ... --mode=swap --a=one.mp4 --b=other.mp4
+  ... --mode=swap|evaluate|reconstruct --data=configs/diffsda_mug.py
   python -m seqdiff.main --config=configs/prior.py --mode=train|generate ...
 
 `train` continues a run that was stopped, draws its figures and ends with the
@@ -38,7 +39,8 @@ def main() -> None:
   cli.use_all_cores(config)
   _require_platform(_PLATFORM.value)
   workdir = pathlib.Path(_WORKDIR.value or f'runs/{cli.config_name()}')
-  modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value)
+  modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
+                 data=cli.DATA.value)
 
 
 def _require_platform(platform: str | None) -> None:

@@ -27,6 +27,7 @@ from seqdiff import run
 from seqdiff.core import keys
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
+from seqdiff.data import films as film_lib
 from seqdiff.data import units
 from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
@@ -66,11 +67,65 @@ def restore(
   """As `load`, with a config at hand (its sampler may be another)."""
   workdir = pathlib.Path(workdir)
   dataset = build.dataset(config) if dataset is None else dataset
-  method = build.method(config)
-  sample = first_stage.as_trained(config, run.first_batch(config, dataset))
-  params, meta = run.restore_params(method, sample, workdir, step=step)
-  params = first_stage.bundle(config, dataset, params)
-  return Model(config, workdir, dataset, method, params, meta['step'])
+  clip = run.first_batch(config, dataset)
+  params, step = _read(config, workdir, dataset, clip, step=step)
+  return Model(config, workdir, dataset, build.method(config), params, step)
+
+
+def restore_for(
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike[str],
+    other: ml_collections.ConfigDict,
+) -> 'Model':
+  """A model for the data of another config: zero-shot.
+
+  Clips are resized to those that the model was trained on; they may be longer
+  or shorter. What is written goes to `<workdir>/on_<name of the data set>`. The
+  data that the model was trained on are not needed.
+
+  Args:
+    config: of the run.
+    workdir: the run directory.
+    other: a config whose sections `data` and `eval` count.
+
+  Raises:
+    ValueError: for series; for data of other channels than one or three.
+  """
+  dataset, method = build.dataset(other), config.method
+  if 'variables' in method or dataset.variables:
+    raise ValueError(
+        f'--data with {dataset.name} and a model of {config.data.name}; '
+        'expected two sets of video: the variables of series differ. Leave '
+        '--data out.')
+  size, channels = config.data.size, method.image_channels
+  if 'first_stage' in config:
+    channels = build.first_stage_config(config).method.image_channels
+  found = dataset.splits['train'][0]['x'].shape[-1]
+  if not {found, channels} <= {1, 3}:
+    raise ValueError(
+        f'--data with {dataset.name}, whose frames have {found} channels, and '
+        f'a model of {channels}; expected 1 or 3. Choose other data.')
+  dataset = data_batch.mapped(dataset, lambda item: {
+      **item, 'x': film_lib.resized(item['x'], size=size, channels=channels)})
+  joined = config.copy_and_resolve_references()
+  with joined.unlocked():
+    for section in 'data', 'eval':
+      joined[section] = other[section].copy_and_resolve_references()
+    joined.data.size = size  # So that judges of another size are not taken.
+  workdir, clip = pathlib.Path(workdir), run.first_batch(joined, dataset)
+  params, step = _read(config, workdir, dataset, clip)
+  return Model(joined, workdir / f'on_{dataset.name}', dataset,
+               build.method(config), params, step)
+
+
+def _read(
+    config, workdir, dataset, clip, *, step=None
+) -> tuple[types.Params, int]:
+  """The parameters of a run; `clip` is a batch of clips as it takes them."""
+  params, meta = run.restore_params(
+      build.method(config), first_stage.as_trained(config, clip), workdir,
+      step=step)
+  return first_stage.bundle(config, dataset, params), meta['step']
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   # What is needed after training fails now.
   dataset, method = build.dataset(config), build.method(config)
   runner.check(config.eval.protocols, dataset)
-  _check_protocols(config)
+  _check_protocols(config, config.eval)
   if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
   if not _is_complete(run.train(method, config, dataset, workdir), workdir):
@@ -43,27 +43,41 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   _evaluate(model)
 
 
-def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-  """Runs the protocols of `config.eval.protocols` on the newest checkpoint."""
-  _check_protocols(config)
-  _evaluate(model_lib.restore(config, workdir))
+def evaluate(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    data: ml_collections.ConfigDict | None = None,
+) -> None:
+  """Runs the protocols of `config.eval.protocols` on the newest checkpoint.
+
+  With `data`, another config, those of that one on its data (zero-shot); so
+  with the modes below.
+  """
+  _check_protocols(config, config.eval if data is None else data.eval)
+  _evaluate(_restore(config, workdir, data))
 
 
 def reconstruct(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    data: ml_collections.ConfigDict | None = None,
 ) -> None:
   """Draws clips of the evaluation split beside their reconstructions."""
-  _draw_reconstruction(model_lib.restore(config, workdir))
+  _draw_reconstruction(_restore(config, workdir, data))
 
 
-def swap(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def swap(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    data: ml_collections.ConfigDict | None = None,
+) -> None:
   """Draws identities down, motions across, and the swapped clips between.
 
   Of series: pairs, each with the static code of one and the dynamic codes of
   the other.
   """
   _check_factors(config, '--mode=swap')
-  _draw_swap(model_lib.restore(config, workdir))
+  _draw_swap(_restore(config, workdir, data))
 
 
 def generate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -79,6 +93,7 @@ MODES = {
     'generate': generate,
 }
 _OF_PRIORS = ('train', 'generate')
+_ON_OTHER_DATA = ('evaluate', 'reconstruct', 'swap')
 
 
 def run_mode(
@@ -88,6 +103,7 @@ def run_mode(
     *,
     a: str | None = None,
     b: str | None = None,
+    data: ml_collections.ConfigDict | None = None,
 ) -> None:
   """Runs one of `MODES`.
 
@@ -98,10 +114,13 @@ def run_mode(
     a: with `b` and mode 'swap': a film or a folder of pictures, whose identity
       takes on the motion of `b` and the other way round.
     b: see `a`.
+    data: a config whose data are taken in place of those that the model was
+      trained on; of modes 'evaluate', 'reconstruct' and 'swap'.
 
   Raises:
-    ValueError: for one of `a` and `b` alone or with another mode, for a mode
-      that the method does not have, and for what the mode itself refuses.
+    ValueError: for one of `a` and `b` alone or with another mode, for `data`
+      with another mode, for a mode that the method does not have, and for what
+      the mode itself refuses.
   """
   is_prior = config.method.name == 'prior'
   if is_prior and mode not in _OF_PRIORS or mode == 'generate' and not is_prior:
@@ -109,7 +128,14 @@ def run_mode(
         f'--mode={mode} with method.name={config.method.name}; expected '
         f'--mode={" or ".join(_OF_PRIORS)} of a prior (configs/prior.py), and '
         'the other modes of a model. Change the config or the mode.')
-  if a is None and b is None:
+  if data is not None:
+    if mode not in _ON_OTHER_DATA or a is not None or b is not None:
+      raise ValueError(
+          f'--data with --mode={mode}, --a={a} and --b={b}; expected --mode='
+          f'{" or ".join(_ON_OTHER_DATA)}, without --a and --b. Change the '
+          'mode or leave the others out.')
+    MODES[mode](config, workdir, data)
+  elif a is None and b is None:
     MODES[mode](config, workdir)
   elif mode == 'swap' and a is not None and b is not None:
     _swap_files(config, workdir, a, b)
@@ -118,6 +144,13 @@ def run_mode(
         f'--mode={mode} with --a={a} and --b={b}; expected --mode=swap with '
         'both: two films or folders of pictures. Add what is missing, or leave '
         'both out.')
+
+
+def _restore(config, workdir, data) -> model_lib.Model:
+  """The model of a run, for its own data or for those of another config."""
+  if data is None:
+    return model_lib.restore(config, workdir)
+  return model_lib.restore_for(config, workdir, data)
 
 
 def _swap_files(config, workdir, a, b) -> None:
@@ -210,9 +243,9 @@ def _has_factors(config) -> bool:
   return config.method.name != 'autoencoder'
 
 
-def _check_protocols(config) -> None:
+def _check_protocols(config, settings) -> None:
   """Raises ValueError for protocols that an autoencoder has no factors for."""
-  others = [p for p in config.eval.protocols if p != 'reconstruction']
+  others = [p for p in settings.protocols if p != 'reconstruction']
   if others:
     _check_factors(config, f'eval.protocols={", ".join(others)}')
 

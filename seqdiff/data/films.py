@@ -191,6 +191,19 @@ def fit(
   return np.asarray(image).reshape(size, size, channels)
 
 
+def resized(
+    frames: np.ndarray, *, size: int, channels: int
+) -> np.ndarray:
+  """Frames (T, H, W, 1 or 3) uint8 -> (T, size, size, channels), see `fit`."""
+  if frames.shape[1:] == (size, size, channels):
+    return frames
+  pictures = (frame[..., 0] if frame.shape[-1] == 1 else frame
+              for frame in frames)
+  return np.stack([
+      fit(Image.fromarray(picture), size=size, channels=channels)
+      for picture in pictures])
+
+
 def _at_rate(timed: Iterable[_Timed], fps: float) -> Iterator[Image.Image]:
   """The picture that is shown at 0, 1 / fps, 2 / fps, ... after the first."""
   late = 1e-6  # Rounding of the times.

@@ -40,7 +40,8 @@ def call(
   """Runs `python -m seqdiff.main *args`, as far as that is possible here."""
   read = capture.readouterr if capture is not None else lambda: ('', '')
   flags.FLAGS.unparse_flags()
-  for name in [n for n in flags.FLAGS if n.startswith('config.')]:
+  flags.FLAGS['data'].value = None
+  for name in [n for n in flags.FLAGS if n.startswith(('config.', 'data.'))]:
     delattr(flags.FLAGS, name)  # Overrides of the last call.
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, 'argv', ['seqdiff.main', *args])

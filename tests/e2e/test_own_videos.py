@@ -10,8 +10,11 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from configs import quickstart
 import seqdiff
+from seqdiff import build
 from seqdiff import model as model_lib
+from seqdiff import run
 from seqdiff.data import films as film_lib
 from seqdiff.data import synthetic
 from seqdiff.figures import video
@@ -122,6 +125,49 @@ def test_gifs_and_folders_of_pictures_are_swapped_too(
   figure = workdir / 'figures' / 'swap_one_other.d.gif'
   assert figure.is_file() and str(figure) in ended.out
   assert 'Writing MP4 needs PyAV' in ended.out
+
+
+OTHER = tuple(f'--data{change}' for change in (
+    '=configs/quickstart.py', '.data.size=16', '.data.num_frames=5',
+    '.data.num_train=30', '.data.num_test=9',
+    '.data.eval_batch_size=8', '.eval.num_pairs=10', '.eval.num_clips=9',
+    '.eval.judge.num_steps=2', '.eval.judge.batch_size=8',
+    '.eval.judge.channels=4', '.eval.judge.hidden=4'))
+
+
+def test_a_model_swaps_and_is_judged_on_data_it_never_saw(
+    workdir, cli, flags_of, monkeypatch):
+  monkeypatch.setattr('seqdiff.data.disk.load', None)  # Its own are not read.
+  flags = (*flags_of, f'--workdir={workdir}', *OTHER)
+  ended = cli(*flags, '--mode=swap')
+  assert ended.code == 0, ended.err
+  assert str(workdir / 'on_puppets' / 'figures' / 'swap.gif') in ended.out
+  with Image.open(workdir / 'on_puppets' / 'figures' / 'swap.gif') as image:
+    assert image.n_frames == 5
+  assert cli(*flags, '--mode=evaluate').code == 0
+  result = json.loads(
+      (workdir / 'on_puppets' / 'results' / 'swap.json').read_text())
+  # The judge sees the clips as the model does, 8 x 8.
+  assert result['config']['data'] == {
+      **result['config']['data'], 'name': 'puppets', 'size': 8}
+  assert 'reference/self_reconstruction/joint_accuracy' in result['metrics']
+  other = quickstart.get_config()
+  other.data.size = 16
+  model = model_lib.restore_for(run.read_config(workdir), workdir, other)
+  seen, clip = (d.splits['test'][0]['x'].astype(float)
+                for d in (model.dataset, build.dataset(other)))
+  smaller = clip.reshape(-1, 8, 2, 8, 2, 3).mean(axis=(2, 4))
+  assert seen.shape == smaller.shape and np.abs(seen - smaller).mean() < 8.0
+
+
+@pytest.mark.parametrize('args, message', [
+    (('--mode=train',), 'expected --mode=evaluate or reconstruct or swap'),
+    (('--mode=swap', '--a=x.mp4', '--b=y.mp4'), 'without --a and --b'),
+    (('--mode=swap', '--data=mug'), "Unknown config file 'mug'"),
+    (('--mode=swap', '--data.data.siz=3'), "data.data 'siz'. Did you mean")])
+def test_bad_use_of_other_data_is_named(workdir, cli, flags_of, args, message):
+  ended = cli(*flags_of, f'--workdir={workdir}', *OTHER, *args)
+  assert ended.code == 2 and message in ended.err, ended.err
 
 
 @pytest.mark.parametrize('args, message', [
