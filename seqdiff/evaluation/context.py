@@ -1,5 +1,6 @@
 """What every protocol is given."""
 
+from collections.abc import Callable
 import dataclasses
 import pathlib
 from typing import Any
@@ -32,6 +33,9 @@ class Context:
     num_clips: clips of the other protocols, at most.
     x_T: start of the swap sampler, see `sampling.swap`.
     seed: seed of the sampling noise.
+    generate: of a latent prior: (batch, keep) -> one new clip in [-1, 1] for
+      each of the batch, of which one kind of code, 'static' or 'dynamic', is
+      kept if `keep` is not None.
   """
 
   method: base.Method
@@ -51,6 +55,7 @@ class Context:
   num_clips: int = 512
   x_T: str = 'dynamics_clip'
   seed: int = 0
+  generate: Callable[[types.Batch, str | None], types.Array] | None = None
 
   @property
   def cut(self) -> dict[str, Any]:

@@ -30,14 +30,17 @@ class Jury:
       self, x: types.Array, mask: types.Array, labels: types.Batch
   ) -> list[Verdict]:
     """Agreement of clips (B, T, ...) with labels: one verdict per judge."""
-    result = []
-    for params in self.params:
-      outputs = self._predict(params, x, mask)
-      result.append({
-          f.name: np.asarray(judge_lib.correct(
-              f, outputs[f.name], labels[f.key], mask.shape[1]))
-          for f in self.judge.factors})
-    return result
+    return [
+        {f.name: np.asarray(judge_lib.correct(
+            f, outputs[f.name], labels[f.key], mask.shape[1]))
+         for f in self.judge.factors}
+        for outputs in self.outputs(x, mask)]
+
+  def outputs(
+      self, x: types.Array, mask: types.Array
+  ) -> list[Mapping[str, jax.Array]]:
+    """What each judge says of clips, see `methods.judge.Judge.predict`."""
+    return [self._predict(params, x, mask) for params in self.params]
 
 
 def all_right(

@@ -9,6 +9,7 @@ from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import downstream
+from seqdiff.evaluation.protocols import generation
 from seqdiff.evaluation.protocols import imputation
 from seqdiff.evaluation.protocols import judge
 from seqdiff.evaluation.protocols import leakage
@@ -17,6 +18,7 @@ from seqdiff.evaluation.protocols import solvers
 from seqdiff.evaluation.protocols import swap
 
 PROTOCOLS = {
+    'generation': generation,
     'imputation': imputation,
     'judge': judge,
     'leakage': leakage,
@@ -25,20 +27,28 @@ PROTOCOLS = {
     'swap': swap,
     **downstream.PROTOCOLS,
 }
-JUDGED = ('judge', 'swap')  # Need a jury.
-_FORMS = {'imputation': 'series', 'judge': 'video', 'solvers': 'video',
-          'swap': 'video'}  # Others are for both.
+JUDGED = ('generation', 'judge', 'swap')  # Need a jury.
+OF_PRIORS = ('generation',)  # Runs of configs/prior.py; others: models.
+_FORMS = {'generation': 'video', 'imputation': 'series', 'judge': 'video',
+          'solvers': 'video', 'swap': 'video'}  # Others are for both.
 # Need labels: of either kind, static or dynamic, or of both.
-_KINDS = {'judge': 1, 'leakage': 1, 'swap': 2}
+_KINDS = {'generation': 1, 'judge': 1, 'leakage': 1, 'swap': 2}
 
 
-def check(names: Sequence[str], dataset: data_batch.Dataset) -> None:
-  """Raises ValueError for an unknown protocol, or one for other data."""
+def check(
+    names: Sequence[str], dataset: data_batch.Dataset, *, of_prior: bool = False
+) -> None:
+  """Raises ValueError for an unknown protocol, or one for other runs."""
   form = 'series' if dataset.variables else 'video'
   kinds = sorted({factor.kind for factor in dataset.factors})
   for name in names:
     if name not in PROTOCOLS:
       raise errors.unknown_name('protocol', name, PROTOCOLS)
+    if (name in OF_PRIORS) != of_prior:
+      ours, others = ('prior', 'model') if of_prior else ('model', 'prior')
+      raise ValueError(
+          f'Protocol {name} with the run of a {ours}; expected one of a '
+          f'{others}. Leave it out of config.eval.protocols.')
     if name in downstream.PROTOCOLS:
       downstream.PROTOCOLS[name].check(dataset)
     if _FORMS.get(name, form) != form:
@@ -76,7 +86,7 @@ def run(
     ValueError: as `check`, or if the directory holds results of
       another run.
   """
-  check(names, ctx.dataset)
+  check(names, ctx.dataset, of_prior=ctx.generate is not None)
   for name in names:  # All of them, before hours are spent.
     results.check_owner(ctx.workdir, name, config)
   found = {}

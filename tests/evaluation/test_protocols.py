@@ -143,6 +143,15 @@ class Constant:
     return x + 100.0
 
 
+class Drifting(Constant):
+  """Decodes the clip, .1 brighter from frame to frame."""
+
+  def decode(self, params, factors, x_init):
+    clip = factors.dynamic[:, :, None, None]
+    drift = 0.1 * jnp.arange(clip.shape[1])
+    return clip + drift[None, :, None, None, None]
+
+
 def _plain_dataset(values, mask):
   """Clips of one white, grey or black pixel per frame."""
   x = np.asarray(values, np.uint8)[..., None, None, None]
@@ -164,6 +173,8 @@ class TestReconstruction:
     # ((0.2 - 1) / 2)^2 = 0.16 four times, ((0.2 + 1) / 2)^2 = 0.36 once.
     assert metrics['mse'] == pytest.approx(0.2)
     assert metrics['psnr'] == pytest.approx(6.9897, abs=1e-4)  # 10 log10 5.
+    assert metrics['flicker'] == pytest.approx(1.0)  # It stands still.
+    assert metrics['encoded_x_T/flicker'] < 1e-5
     assert metrics['encoded_x_T/mse'] < 1e-10
     assert metrics['encoded_x_T/psnr'] > 100.0
     # Clips 3, 1, 2 instead of 1, 2, 3: errors (1, 1), (1, 0), (0, masked).
@@ -171,6 +182,13 @@ class TestReconstruction:
     # Mean of -1, 1, 1, 1, 1 is 0.6, variance 0.64; a quarter in [0, 1] units.
     assert metrics['reference/constant/mse'] == pytest.approx(0.16)
     assert counts == {'clips': 3, 'frames': 5}
+
+  def test_flicker_is_the_error_of_the_change(self, toy, tmp_path):
+    # Changes of .8, 0, .4, .4, each with an error of .1; then masked ones.
+    dataset = _plain_dataset(
+        [[51, 153, 153, 0], [102, 51, 102, 0]], [[1, 1, 1, 0]] * 2)
+    ctx = toy.make_context(tmp_path, dataset, method=Drifting(), num_frames=4)
+    assert reconstruction.run(ctx)[0]['flicker'] == pytest.approx(0.4 / 1.6)
 
   @pytest.mark.parametrize('batch_size', [1, 2, 3])
   def test_batch_size_and_padding_change_nothing(

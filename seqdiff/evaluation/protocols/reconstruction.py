@@ -4,7 +4,9 @@ Version 1. Mean squared error in units of the [0, 1] pixel range (as the field
 reports it) and PSNR = -10 log10 of it, from fresh noise and from the clip's
 own x_T by the reverse ODE. The second shows that the ODE is inverted; only
 the first says what the factors hold. Reference rows: another clip of the
-split, and the mean frame.
+split, and the mean frame. `flicker` is the error of the change from frame to
+frame, sum |(x'_{t+1} - x'_t) - (x_{t+1} - x_t)| / sum |x_{t+1} - x_t|: 1 for a
+clip that stands still, more if frames are drawn without regard to each other.
 
 Of series it is the error over what was observed, normalised, and of each
 variable the mean absolute error in its unit, `mae/<variable>`. Reference rows:
@@ -37,8 +39,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
       'encoded_x_T/': reconstruct.make_reconstruct(ctx.method, x_T='encoded')}
   if ctx.dataset.variables:
     return _of_series(ctx, samplers)
-  mse, counts = errors(ctx, samplers)
-  metrics = {}
+  mse, metrics, counts = errors(ctx, samplers)
   for name, value in {**mse, **_reference_errors(ctx)}.items():
     metrics[f'{name}mse'] = value
     metrics[f'{name}psnr'] = float(-10.0 * np.log10(max(value, 1e-12)))
@@ -47,16 +48,27 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
 
 def errors(
     ctx: context.Context, samplers: Mapping[str, Callable[..., jax.Array]]
-) -> tuple[dict[str, float], dict[str, int]]:
-  """Mean squared error of video in [0, 1] units, by sampler, and the counts."""
+) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
+  """Errors of video by sampler, and the counts.
+
+  Returns:
+    Mean squared errors in [0, 1] units by name of the sampler; as metrics,
+    the flicker of each, of clips that change; and the counts.
+  """
   key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
   sums, count = dict.fromkeys(samplers, 0.0), 0
+  changes, total = dict.fromkeys(samplers, 0.0), 0.0
   indices = _indices(ctx)
   for batch, x, mask in _clips(ctx, indices):
     for name, sample in samplers.items():
-      sums[name] += _squared_error(sample(ctx.params, batch, key), x, mask)
+      guess = sample(ctx.params, batch, key)
+      sums[name] += _squared_error(guess, x, mask)
+      changes[name] += _change(guess - x, mask)
     count += int(mask.sum())
-  return ({name: total / count for name, total in sums.items()},
+    total += _change(x, mask)
+  flicker = {f'{name}flicker': change / total
+             for name, change in changes.items() if total > 0.0}
+  return ({name: value / count for name, value in sums.items()}, flicker,
           {'clips': len(indices), 'frames': count})
 
 
@@ -117,6 +129,12 @@ def _squared_error(guess, x, mask) -> float:
   error = jnp.square((guess - x) / 2.0)
   error = jnp.mean(error, axis=tuple(range(2, x.ndim)))
   return float(jnp.sum(error * mask))
+
+
+def _change(x, mask) -> float:
+  """Sum over pairs of real frames of the mean |x_{t+1} - x_t|."""
+  change = jnp.mean(jnp.abs(jnp.diff(x, axis=1)), axis=tuple(range(2, x.ndim)))
+  return float(jnp.sum(change * (mask[:, 1:] & mask[:, :-1])))
 
 
 def _sums(x, mask):

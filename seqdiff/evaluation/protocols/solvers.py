@@ -28,7 +28,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
     nfe = samplers.num_evaluations(name, num_steps)
     samplers_by_name[f'{name}_nfe{nfe}'] = reconstruct.make_reconstruct(
         dataclasses.replace(ctx.method, solver=solver), x_T='fresh_shared')
-  errors, counts = reconstruction.errors(ctx, samplers_by_name)
+  errors, _, counts = reconstruction.errors(ctx, samplers_by_name)
   reference = next(iter(errors.values()))
   metrics = {f'{k}/mse': v for k, v in errors.items()}
   metrics.update({f'{k}/mse_ratio': v / reference for k, v in errors.items()})
