@@ -91,12 +91,24 @@ def method(config: ml_collections.ConfigDict) -> base.Method:
   Raises:
     ValueError: unknown name or option.
   """
+  _check_temporal(config.method)
   made = construct.pick('method', config.method.name, _METHODS)(config)
   if 'first_stage' not in config:
     return made
   return latent.Latent(
       made, first_stage(config), sees_frames=config.first_stage.frames,
       chunk=config.first_stage.chunk)
+
+
+def _check_temporal(settings) -> None:
+  """Raises ValueError if a net that sees all frames is given some of them."""
+  net = settings.denoiser if 'denoiser' in settings else {}
+  if 'temporal' in net and net.temporal and (
+      settings.frames_per_step is not None):
+    raise ValueError(
+        'config.method.denoiser.temporal=True with frames_per_step='
+        f'{settings.frames_per_step}; expected None: the denoiser then sees all '
+        'frames of a clip. Set one of them back.')
 
 
 def first_stage(
@@ -173,6 +185,7 @@ def judge_config(
   for name in 'workdir', 'num_judges':
     settings.pop(name)
   optim, train = construct.plain(config.optim), construct.plain(config.train)
+  train.pop('start_from')
   data = construct.plain(config.data)
   data['batch_size'] = settings.pop('batch_size')
   num_steps = settings.pop('num_steps')

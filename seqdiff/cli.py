@@ -94,8 +94,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     rest = flags.FLAGS([arg for arg in argv if not (
         arg.startswith(('--config.', '--data.')) and arg.endswith('=None'))])
     for holder, pairs in zip((CONFIG, DATA), given.values()):
-      for key, _, value in pairs:
-        if value == 'None':
+      for key, value in {key: value for key, _, value in pairs}.items():
+        if value == 'None':  # The last one counts.
           config_path.set_value(key, holder.value, None)
     return rest
   except (ValueError, flags.Error) as error:

@@ -18,6 +18,8 @@ from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.methods import base
+from seqdiff.methods import latent
+from seqdiff.methods import started
 from seqdiff.training import checkpoint
 from seqdiff.training import loop
 from seqdiff.training import optim
@@ -91,6 +93,8 @@ def train(
   plain = to_plain(config)
   method = first_stage.starting(method, config, dataset)
   dataset = first_stage.open_cache(config, dataset)
+  sample = first_batch(config, dataset)
+  method = _starting(method, config, sample)
   tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)
@@ -103,7 +107,7 @@ def train(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
       ema_decay=config.optim.ema_decay, config=plain)
-  _rehearse(method, first_batch(config, dataset))
+  _rehearse(method, sample)
   # Only now: a config that cannot work must not own the directory.
   writer.claim_workdir(workdir, plain)
   checkpointer = checkpoint.Checkpointer(
@@ -114,6 +118,18 @@ def train(
         parallel=driver, writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
+
+
+def _starting(method, config, sample) -> base.Trainable:
+  """The method, with the parameters of another run if there is one."""
+  if 'start_from' not in config.train or config.train.start_from is None:
+    return method  # A judge has no such key.
+  home = pathlib.Path(config.train.start_from)
+  other = build.method(read_config(home))
+  if isinstance(other, latent.Latent):
+    other = other.method
+  params, _ = restore_params(other, sample, home)
+  return started.Started(method, params)
 
 
 def optimizer(

@@ -86,6 +86,7 @@ def _method():
           third_conv=False,
           zero_init=True,
           resample='block',
+          temporal=False,  # Departure: True sees the other frames.
           patch_size=1,  # Departure: p folds p x p pixels into channels.
           coordinates=False,  # Departure: True adds pixel coordinates.
       ),

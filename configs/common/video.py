@@ -48,7 +48,7 @@ def _method():
       remat=False,  # True: less memory, more time.
       image_channels=3,
       encoder=dict(kind='unet', **_unet()),
-      denoiser=dict(**_unet()),
+      denoiser=dict(temporal=False, **_unet()),  # Departure: True.
       diffusion=dict(
           sigma_data=0.5,  # Karras et al. 2022, Table 1.
           p_mean=-1.2,
@@ -81,6 +81,8 @@ def _train():
       log_every=100,
       save_every=1000,
       keep_last=2,  # Checkpoints.
+      # Run directory whose parameters training starts from; None: fresh ones.
+      start_from=ml_collections.config_dict.placeholder(str),
       parallel='pmap',  # 'mesh': jit over sharded arrays.
       fsdp=False,  # 'mesh' only: split the state over the devices.
   )

@@ -1,4 +1,4 @@
-"""Attention over the pixels of one image, and to the codes it is made from.
+"""Attention: of pixels of one image, to the codes it is made from, over time.
 
 Source: latent diffusion (Rombach et al. 2022, arXiv:2112.10752) for the spatial
 transformer, as DiViD (arXiv:2507.13934, Sec. 3.2) uses it.
@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from seqdiff.core import shapes
 from seqdiff.nets import blocks
 
 
@@ -77,6 +78,37 @@ class SelfAttention(nn.Module):
     y = Attention(self.heads, zero_init=self.zero_init, dtype=self.dtype,
                   name='attention')(y, y)
     return x + y.reshape(x.shape)
+
+
+class TemporalAttention(nn.Module):
+  """Residual attention of each pixel to the same pixel of all frames.
+
+  It starts as the identity, so that a net without it goes on as it was.
+  Departure: neither paper has it; DiffSDA (arXiv:2510.05717) names flicker as a
+  limit of drawing frames one by one. Frames that are padding are seen too.
+
+  Attributes:
+    heads: number of heads.
+    groups: groups of the norm.
+    dtype: type of the computation.
+  """
+
+  heads: int = 1
+  groups: int = 32
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, num_frames: int) -> jax.Array:
+    """(B * T, H, W, C), T -> (B * T, H, W, C)."""
+    channels = x.shape[-1]
+    y = blocks.GroupNorm(self.groups, dtype=self.dtype, name='norm')(x)
+    y = shapes.split_frames(y.reshape(len(x), -1, channels), num_frames)
+    place = blocks.sinusoids(jnp.arange(num_frames), channels)
+    y = jnp.swapaxes(y, 1, 2) + place[None, None].astype(y.dtype)
+    seen = Attention(self.heads, zero_init=True, dtype=self.dtype,
+                     name='attention')(*2 * (shapes.merge_frames(y),))
+    seen = jnp.swapaxes(seen.reshape(y.shape), 1, 2)
+    return x + seen.reshape(x.shape)
 
 
 class SpatialTransformer(nn.Module):

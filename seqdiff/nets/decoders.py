@@ -51,7 +51,8 @@ class AdaGNDenoiser(nn.Module):
     factors = blocks.dense(4 * channels, name='factor_embedding')(
         shapes.merge_frames(codes))
     y = self.backbone(
-        shapes.merge_frames(x), (noise, factors), train=train)
+        shapes.merge_frames(x), (noise, factors), train=train,
+        **_over_time(self.backbone, x.shape[1]))
     return shapes.split_frames(y, x.shape[1])
 
 
@@ -114,7 +115,8 @@ class CrossAttentionDenoiser(nn.Module):
     else:
       context = jnp.stack(tokens, axis=1)
     y = self.backbone(
-        shapes.merge_frames(x), modulation, context, train=train)
+        shapes.merge_frames(x), modulation, context, train=train,
+        **_over_time(self.backbone, x.shape[1]))
     return shapes.split_frames(y, x.shape[1])
 
 
@@ -134,6 +136,11 @@ class CodeDecoder(nn.Module):
     codes = jnp.concatenate([dynamic, _per_frame(static, dynamic)], axis=-1)
     values = self.backbone(shapes.merge_frames(codes), train=train)
     return shapes.split_frames(values, dynamic.shape[1])
+
+
+def _over_time(backbone, num_frames):
+  """What a U-Net needs to know of clips; perceptrons go frame by frame."""
+  return {'num_frames': num_frames} if isinstance(backbone, unet.UNet) else {}
 
 
 def _per_frame(static, dynamic):

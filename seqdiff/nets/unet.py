@@ -43,6 +43,8 @@ class UNet(nn.Module):
     attention: 'self' (the pixels of one image), or 'cross' (spatial
       transformers, which see a context too).
     heads: heads of the attention.
+    temporal: whether attention over the frames of a clip follows each other
+      one. Departure: the papers draw each frame on its own.
     patch_size: 1, or p to work on p x p patches folded into channels.
       Departure: the paper has 1; p is p * p times cheaper at level 0.
     coordinates: whether pixel coordinates are added to the input channels.
@@ -64,6 +66,7 @@ class UNet(nn.Module):
   resample: str = 'conv'
   attention: str = 'self'
   heads: int = 1
+  temporal: bool = False
   patch_size: int = 1
   coordinates: bool = False
   remat: bool = False
@@ -76,6 +79,7 @@ class UNet(nn.Module):
       modulation: tuple[jax.Array, ...] = (),
       context: jax.Array | None = None,
       *,
+      num_frames: int = 1,
       train: bool = False,
   ) -> jax.Array:
     """Maps images to images.
@@ -84,6 +88,7 @@ class UNet(nn.Module):
       x: (B, H, W, C).
       modulation: embeddings (B, E), see `blocks.ResBlock`.
       context: (B, K, D) tokens, for attention 'cross' only.
+      num_frames: T, if the images are the frames of B / T clips in order.
       train: whether dropout is active.
 
     Returns:
@@ -93,7 +98,8 @@ class UNet(nn.Module):
       ValueError: if H or W cannot be halved once per level.
     """
     block = functools.partial(self._block, modulation=modulation, train=train)
-    attend = functools.partial(self._attend, context=context)
+    attend = functools.partial(
+        self._attend, context=context, num_frames=num_frames)
     resize = functools.partial(self._resize, block=block)
     top = len(self.multipliers) - 1
     h = blocks.conv(self.channels, name='head', dtype=self.dtype)(
@@ -145,15 +151,20 @@ class UNet(nn.Module):
     return blocks.conv(
         h.shape[-1], name=name, stride=stride, dtype=self.dtype)(h)
 
-  def _attend(self, h, name, *, context):
-    """Attention over the pixels, and to the context if it is 'cross'."""
+  def _attend(self, h, name, *, context, num_frames):
+    """Attention over the pixels, to the context if it is 'cross', over time."""
     remat = nn.remat if self.remat else lambda module: module
     kwargs = dict(heads=self.heads, groups=self.groups, dtype=self.dtype,
                   name=name)
     if self.attention == 'cross':
-      return remat(attention.SpatialTransformer)(**kwargs)(h, context)
-    return remat(attention.SelfAttention)(
-        zero_init=self.zero_init, **kwargs)(h)
+      h = remat(attention.SpatialTransformer)(**kwargs)(h, context)
+    else:
+      h = remat(attention.SelfAttention)(
+          zero_init=self.zero_init, **kwargs)(h)
+    if self.temporal:
+      h = attention.TemporalAttention(
+          **{**kwargs, 'name': f'{name}_over_time'})(h, num_frames)
+    return h
 
   def _fold(self, x):
     """Checks the size, folds patches and adds the coordinates."""

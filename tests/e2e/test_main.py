@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -263,3 +264,36 @@ class TestLoad:
       seqdiff.load(run_dir, step=4)
     with pytest.raises(ValueError, match='is no run directory.*config.json'):
       seqdiff.load(tmp_path)
+
+
+class TestFineTuning:
+  """`train.start_from`, with attention over time that begins as nothing."""
+
+  FLAGS = tuple(f'--config.{change}' for change in (
+      'method.frames_per_step=None', 'method.denoiser.temporal=True',
+      'optim.ema_decay=None', 'optim.warmup_steps=0', 'train.num_steps=1',
+      'train.save_every=1', 'eval.protocols=()'))
+
+  def test_training_starts_as_the_other_run_ended(
+      self, run_dir, model, clips, tmp_path, cli, small):
+    ended = cli(*small, *self.FLAGS, f'--workdir={tmp_path / "run"}',
+                '--config.optim.learning_rate=1e-12',
+                f'--config.train.start_from={run_dir}')
+    assert ended.code == 0, ended.err
+    tuned = seqdiff.load(tmp_path / 'run')
+    assert jax.tree.structure(tuned.params) != jax.tree.structure(model.params)
+    np.testing.assert_allclose(
+        tuned.swap(clips, clips[::-1]).astype(int),
+        model.swap(clips, clips[::-1]).astype(int), atol=1)
+
+  @pytest.mark.parametrize('changes, message', [
+      (('--config.train.start_from=nowhere',), 'nowhere is no run directory'),
+      (('--config.train.start_from={run}', '--config.method.hidden=4'),
+       'config.train.start_from: encoder/'),
+      (('--config.method.frames_per_step=2',), 'frames_per_step=2; expected')])
+  def test_what_does_not_fit_is_named(
+      self, run_dir, tmp_path, cli, small, changes, message):
+    ended = cli(*small, *self.FLAGS, f'--workdir={tmp_path / "run"}',
+                *(change.format(run=run_dir) for change in changes))
+    assert ended.code == 2 and message in ended.err, ended.err
+    assert not (tmp_path / 'run').exists()

@@ -16,7 +16,7 @@ def _draw(*shape):
 
 def _random(net, *args):
   rng = np.random.default_rng(0)
-  shapes = jax.eval_shape(net.init, jax.random.key(0), *args)
+  shapes = jax.eval_shape(lambda key: net.init(key, *args), jax.random.key(0))
   return jax.tree.map(
       lambda a: (0.4 * rng.normal(size=a.shape)).astype(np.float32), shapes)
 
@@ -102,3 +102,25 @@ class TestSpatialTransformer:
     y = self.net.apply(variables, self.x, self.context)
     np.testing.assert_allclose(
         self.net.apply(variables, self.x, self.context[:, ::-1]), y, atol=1e-5)
+
+
+def test_attention_over_time_is_that_of_each_pixel():
+  net, x = attention.TemporalAttention(2, groups=2), _draw(6, 2, 1, 4)
+  variables = _random(net, x, 3)
+  params = variables['params']
+  y = blocks.GroupNorm(2).apply({'params': params['norm']}, x)
+  expected = np.array(x)  # Two clips of three frames of two pixels.
+  place = np.asarray(blocks.sinusoids(jnp.arange(3), 4))
+  for clip in (0, 3):
+    for row in (0, 1):
+      tokens = (y[clip:clip + 3, row, 0] + place)[None]
+      seen = attention.Attention(2).apply(
+          {'params': params['attention']}, tokens, tokens)
+      expected[clip:clip + 3, row, 0] += seen[0]
+  np.testing.assert_allclose(net.apply(variables, x, 3), expected, atol=1e-5)
+
+
+def test_attention_over_time_starts_as_the_identity():
+  net, x = attention.TemporalAttention(groups=2), _draw(4, 2, 2, 4)
+  y, _ = net.init_with_output(jax.random.key(0), x, 2)
+  np.testing.assert_array_equal(y, x)
