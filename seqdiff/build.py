@@ -107,8 +107,8 @@ def _check_temporal(settings) -> None:
       settings.frames_per_step is not None):
     raise ValueError(
         'config.method.denoiser.temporal=True with frames_per_step='
-        f'{settings.frames_per_step}; expected None: the denoiser then sees all '
-        'frames of a clip. Set one of them back.')
+        f'{settings.frames_per_step}; expected None: all frames of a clip see '
+        'each other. Set one of them back.')
 
 
 def first_stage(
