@@ -51,9 +51,10 @@ def config(request, monkeypatch, tmp_path) -> ml_collections.ConfigDict:
   spec.loader.exec_module(module)
   config = module.get_config()
   if 'first_stage' in config:
-    stage = {'puppets': autoencoder_puppets, 'voxceleb': autoencoder_voxceleb,
-             'celebv_hq': autoencoder_voxceleb}.get(
-                 config.data.name, autoencoder_mhad)
+    stage = {
+        'voxceleb': autoencoder_voxceleb, 'celebv_hq': autoencoder_voxceleb,
+        'mhad': autoencoder_mhad, 'mead': autoencoder_mhad}.get(
+            config.data.name, autoencoder_puppets)
     config.first_stage.workdir = str(tmp_path)
     (tmp_path / 'config.json').write_text(
         json.dumps(stage.get_config().to_dict()))
