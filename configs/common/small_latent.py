@@ -19,7 +19,7 @@ def autoencoder(
 def on_latents(
     config: ml_collections.ConfigDict, autoencoder_name: str
 ) -> ml_collections.ConfigDict:
-  """`config` on latents of `runs/<autoencoder_name>`, of a quarter of the size."""
+  """`config` on latents of `runs/<autoencoder_name>`, four times smaller."""
   config.first_stage = first_stage.get_config()
   config.first_stage.workdir = f'runs/{autoencoder_name}'
   config.first_stage.cache = f'runs/{autoencoder_name}_latents'
