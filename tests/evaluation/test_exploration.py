@@ -1,0 +1,96 @@
+"""Probes find the component along which a factor was planted."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqdiff.evaluation import codes
+from seqdiff.evaluation.protocols import exploration
+from seqdiff.methods import base
+from seqdiff.sampling import explore
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+  """The static code holds who in two dimensions, and noise in two others."""
+
+  def encode(self, params, x, mask):
+    del params, mask
+    who = x[:, 0, 0, 0, 0]
+    static = jnp.stack([who, 9 - who, x[:, 0, 1, 1, 0], x[:, 1, 1, 1, 0]], 1)
+    return base.Factors(static=static, dynamic=x[:, :, 0, 1, :2])
+
+
+@pytest.fixture
+def ctx(toy, tmp_path):
+  """A context with training clips."""
+  train, test = (toy.make_dataset(count, seed=seed)
+                 for count, seed in ((400, 0), (100, 1)))
+  splits = {'train': train.splits['test'], 'test': test.splits['test']}
+  return toy.make_context(
+      tmp_path, dataclasses.replace(train, splits=splits), method=Planted())
+
+
+def _directions(ctx):
+  found = codes.read(ctx, 'train')
+  return {'static': explore.principal(found.static),
+          'dynamic': explore.principal(found.dynamic)}
+
+
+def _run(ctx, *, num_components=3, num_labelled=300):
+  return exploration.run(ctx, _directions(ctx), num_components=num_components,
+                         num_labelled=num_labelled)
+
+
+def test_the_planted_component_tells_the_factor(ctx):
+  metrics, counts = _run(ctx)
+  who = ctx.dataset.splits['test'].arrays['labels/who']
+  chance = np.bincount(who).max() / len(who)
+  assert metrics['component_1/who'] > 0.9
+  assert metrics['components/who'] > 0.9
+  for k in 2, 3:
+    assert metrics[f'component_{k}/who'] < chance + 0.15
+  for name in 'component_1', 'component_3', 'components':
+    assert metrics[f'reference/chance/{name}/who'] == pytest.approx(chance)
+    assert metrics[f'reference/whole_code/{name}/who'] > 0.9
+  assert metrics['average'] == metrics['components/who']
+  # Two of four dimensions are one and the same.
+  assert metrics['static_variance/component_1'] == pytest.approx(0.5, abs=0.03)
+  assert counts == {'codes': 400, 'clips': 100, 'labelled_clips': 300}
+
+
+def test_dynamic_factors_are_not_asked_of_the_static_code(ctx):
+  assert not [k for k in _run(ctx)[0] if 'act' in k or 'pose' in k]
+
+
+def test_a_small_code_has_as_many_components_as_dimensions(ctx):
+  metrics, _ = _run(ctx, num_components=9)
+  assert 'component_4/who' in metrics and 'component_5/who' not in metrics
+  shares = [metrics[f'dynamic_variance/component_{k}'] for k in (1, 2)]
+  assert sum(shares) == pytest.approx(1.0)
+  assert 'dynamic_variance/component_3' not in metrics
+
+
+def test_few_labels_are_drawn_once_and_for_all(ctx):
+  first, counts = _run(ctx, num_labelled=40)
+  assert counts['labelled_clips'] == 40
+  assert _run(ctx, num_labelled=40)[0] == first
+  other = dataclasses.replace(ctx, seed=1)
+  assert _run(other, num_labelled=40)[0] != first
+
+
+def test_what_has_one_class_only_is_left_out(ctx):
+  metrics, _ = _run(ctx, num_labelled=1)
+  assert set(metrics) == {
+      *(f'static_variance/component_{k}' for k in (1, 2, 3)),
+      *(f'dynamic_variance/component_{k}' for k in (1, 2))}
+
+
+def test_without_static_labels_the_variance_is_left(ctx, toy):
+  ctx = dataclasses.replace(ctx, dataset=dataclasses.replace(
+      ctx.dataset, factors=(toy.ACT,)))
+  metrics, counts = _run(ctx)
+  assert all('_variance/' in name for name in metrics)
+  assert counts == {'codes': 400}
