@@ -14,7 +14,6 @@ import os
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -64,9 +63,9 @@ def restore(
   """As `load`, with a config at hand (its sampler may be another)."""
   model = _model(config)
   codes = _codes(config, model, workdir)
-  params, _ = run.restore_params(
+  params, meta = run.restore_params(
       codes.prior, run.first_batch(config, codes.dataset), workdir)
-  return Sampler(model, codes, params)
+  return Sampler(model, codes, params, meta['step'])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +99,13 @@ class Sampler:
     model: the model.
     codes: the codes that the prior has learnt.
     params: its parameters.
+    step: number of updates of them.
   """
 
   model: model_lib.Model
   codes: Codes
   params: types.Params
+  step: int
 
   def generate(self, count: int, *, seed: int = 0) -> np.ndarray:
     """New clips or series, as the model gives them, (count, T, ...)."""
@@ -138,8 +139,17 @@ class Sampler:
       seed: int = 0,
       known: base.Factors | None = None,
       keep: str | None = None,
+      batch_size: int = 1024,
   ) -> base.Factors:
-    """Codes of new clips, see `methods.prior.Prior.sample`."""
+    """Codes of new clips, see `methods.prior.Prior.sample`.
+
+    Args:
+      count: number of clips.
+      seed: of the noise.
+      known: see there.
+      keep: see there.
+      batch_size: clips at once, at most; the result does not depend on it.
+    """
     prior, (mean, std) = self.codes.prior, (self.codes.mean, self.codes.std)
     if known is not None:
       num_frames = known.dynamic.shape[1]
@@ -149,9 +159,16 @@ class Sampler:
             'the prior was trained on. Cut them.')
       known = prior.split((np.asarray(prior.join(known)) - mean) / std)
     key = keys.named(jax.random.key(seed), 'prior')
-    found = jax.jit(prior.sample, static_argnames='keep')(
-        self.params, key, jnp.arange(count), known=known, keep=keep)
-    z = np.asarray(prior.join(found)) * std + mean
+    draw = jax.jit(prior.sample, static_argnames='keep')
+    parts = []
+    for start in range(0, count, batch_size):
+      # The last batch begins anew with the first clips: all have one size.
+      index = np.arange(start, start + min(batch_size, count)) % count
+      found = draw(
+          self.params, key, index, keep=keep,
+          known=jax.tree.map(lambda a: np.asarray(a)[index], known))
+      parts.append(np.asarray(prior.join(found)))
+    z = np.concatenate(parts)[:count] * std + mean
     return jax.device_get(prior.split(z))
 
 
