@@ -122,19 +122,36 @@ def pair_animation(
   Returns:
     T RGB images of one size, for `video.write_gif` or `video.write_mp4`.
   """
-  panels = {'a': a, 'b': b, 'a moves as b': a_as_b, 'b moves as a': b_as_a}
-  for name, clip in panels.items():
+  return animation(
+      {'a': a, 'b': b, 'a moves as b': a_as_b, 'b moves as a': b_as_a},
+      scale=scale)
+
+
+def animation(
+    clips: Mapping[str, np.ndarray], *, scale: int | None = None
+) -> list[Image.Image]:
+  """Clips side by side below their names, as a film.
+
+  Args:
+    clips: (T, H, W, C) of each name.
+    scale: enlargement; None makes a frame about 160 pixels high.
+
+  Returns:
+    T RGB images of one size, for `video.write_gif` or `video.write_mp4`.
+  """
+  for name, clip in clips.items():
     _check_pictures(name, clip, 4)
-  scale = _scale_for(a, 160) if scale is None else scale
-  height, width = (scale * n for n in a.shape[1:3])
+  first = next(iter(clips.values()))
+  scale = _scale_for(first, 160) if scale is None else scale
+  height, width = (scale * n for n in first.shape[1:3])
   step = width + _GUTTER
-  size = (len(panels) * step - _GUTTER + 2 * _MARGIN,
+  size = (len(clips) * step - _GUTTER + 2 * _MARGIN,
           _LABEL + height + 2 * _MARGIN)
   films = []
-  for t in range(len(a)):
+  for t in range(len(first)):
     image = Image.new('RGB', size, 'white')
     draw = ImageDraw.Draw(image)
-    for k, (name, clip) in enumerate(panels.items()):
+    for k, (name, clip) in enumerate(clips.items()):
       left, top = _MARGIN + k * step, _MARGIN + _LABEL
       image.paste(to_image(upscale(clip[t], scale)), (left, top))
       draw.text((left + width // 2, top - 8), name, fill=_GREY, font=_font(),
@@ -148,18 +165,21 @@ def strips(
     *,
     num_frames: int = 10,
     scale: int | None = None,
+    marked: str | None = None,
 ) -> Image.Image:
   """Clips as strips of frames, such as originals and their reconstructions.
 
   Args:
     clips: (N, T, H, W, C) of each name. Those of one number are below each
-      other; the last name is set off by its colour.
+      other.
     num_frames: how many frames of a clip are shown, evenly spread over it.
     scale: enlargement; None makes a frame about 64 pixels high.
+    marked: the name that is set off by its colour; None is the last one.
 
   Returns:
     An RGB image.
   """
+  marked = list(clips)[-1] if marked is None else marked
   for name, array in clips.items():
     _check_pictures(name, array, 5)
   shapes = {name: array.shape for name, array in clips.items()}
@@ -186,7 +206,7 @@ def strips(
   for name, picture, top in rows:
     image.paste(Image.fromarray(picture), (left, top))
     middle = (left - _GUTTER, top + picture.shape[0] // 2)
-    colour = _MOTION if name == list(clips)[-1] else _BLACK
+    colour = _MOTION if name == marked else _BLACK
     draw.text(middle, name, fill=colour, font=font, anchor='rm')
   _time_arrow(draw, left, width - _MARGIN, image.height - _LABEL // 2 - 4)
   return image

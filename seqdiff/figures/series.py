@@ -7,6 +7,7 @@ measured: such gaps are gaps in a line.
 from collections.abc import Mapping, Sequence
 
 from matplotlib import axes as mpl_axes
+from matplotlib import colors
 from matplotlib import figure as mpl_figure
 import numpy as np
 
@@ -27,6 +28,7 @@ def lines(
     *,
     num_variables: int = 4,
     num_frames: int = 240,
+    graded: bool = False,
 ) -> mpl_figure.Figure:
   """Series over each other, such as originals and their reconstructions.
 
@@ -38,21 +40,22 @@ def lines(
     num_variables: how many of them are shown: those measured most often in
       what stands first.
     num_frames: how many steps are shown at most, from the first one on.
+    graded: whether the names are in an order, such as moves along a component;
+      colours then run from blue over black to orange.
 
   Returns:
     The figure, for `savefig`.
   """
   _check(variables, **series)
   series = {name: x[:, :num_frames] for name, x in series.items()}
-  *others, last = series
   first = next(iter(series.values()))
+  styles = _styles(series, graded)
   rows = _most_measured(first, num_variables)
   figure = _figure(len(rows), len(first))
   axes = figure.subplots(len(rows), len(first), **_GRID)
   for panel, n, d in _panels(axes, variables, rows, 'series'):
-    for name in others:
-      _line(panel, series[name][n, :, d], name, _GREY, _WIDE)
-    _line(panel, series[last][n, :, d], last, _DYNAMIC)
+    for name, style in styles.items():
+      _line(panel, series[name][n, :, d], name, *style)
   _legend(figure, axes)
   return figure
 
@@ -103,6 +106,17 @@ def swaps(
   return figure
 
 
+def _styles(names, graded):
+  """Colour and width of the line of each name."""
+  if graded:
+    grades = colors.LinearSegmentedColormap.from_list(
+        'grades', (_STATIC, _BLACK, _DYNAMIC))
+    return {name: (grades(place), 1.0) for name, place in zip(
+        names, np.linspace(0.0, 1.0, len(names)))}
+  *others, last = names
+  return {**dict.fromkeys(others, (_GREY, _WIDE)), last: (_DYNAMIC, 1.0)}
+
+
 def _figure(num_rows: int, num_columns: int) -> mpl_figure.Figure:
   # A Figure of its own, not pyplot: no global state, no display needed.
   return mpl_figure.Figure(
@@ -130,7 +144,7 @@ def _line(
     axes: mpl_axes.Axes,
     values: np.ndarray,
     label: str,
-    colour: str,
+    colour: str | tuple[float, ...],
     width: float = 1.0,
 ) -> None:
   """A line with gaps, in which single values are dots; pale if it is wide."""

@@ -213,3 +213,26 @@ def test_pair_and_its_swaps_play_side_by_side():
     assert len({top for _, top, _, _ in boxes}) == 1
   tall = grids.pair_animation(*clips)[0]
   assert tall.height > 160  # Small clips are enlarged.
+
+
+def test_animation_has_a_panel_for_each_name():
+  clips = {name: _clip([(50 * k, 10, 20 * t + 1) for t in range(2)])
+           for k, name in enumerate('abcde')}
+  for t, film in enumerate(grids.animation(clips, scale=2)):
+    lefts = [_box(film, (50 * k, 10, 20 * t + 1))[0] for k in range(5)]
+    assert lefts == sorted(set(lefts))
+  with pytest.raises(ValueError, match='b: got float32'):
+    grids.animation({**clips, 'b': clips['b'].astype(np.float32)})
+
+
+@pytest.mark.parametrize('marked, row', [(None, 2), ('b', 1), ('none', None)])
+def test_one_row_is_set_off(marked, row):
+  clips = {name: _clip([(9, 10 * k, 9)], size=40)[None]
+           for k, name in enumerate('abc')}
+  image = grids.strips(clips, scale=1, marked=marked)
+  ys = np.nonzero((np.asarray(image) == grids._MOTION).all(axis=-1))[0]
+  if row is None:
+    assert not len(ys)
+  else:
+    _, top, _, bottom = _box(image, (9, 10 * row, 9))
+    assert top < ys.min() and ys.max() < bottom

@@ -2,6 +2,7 @@
 
 import io
 
+from matplotlib import colors
 import numpy as np
 from PIL import Image
 import pytest
@@ -51,6 +52,19 @@ def test_reconstructions_are_over_their_originals():
       'original', 'reconstruction']
   # One scale for a variable, so that levels can be compared.
   assert panels[1, 0].get_ylim() == panels[1, 1].get_ylim()
+
+
+def test_graded_names_run_from_blue_over_black_to_orange():
+  moves = {name: _series(k) for k, name in enumerate(('-1', '0', '+1'))}
+  panels = _panels(series.lines(moves, VARIABLES, graded=True))
+  for (d, n), axes in panels.items():
+    lines = axes.get_lines()
+    shown = [colors.to_rgb(line.get_color()) for line in lines]
+    expected = [colors.to_rgb(c) for c in (
+        series._STATIC, series._BLACK, series._DYNAMIC)]
+    np.testing.assert_allclose(shown, expected, atol=2e-2)
+    for line, x in zip(lines, moves.values()):
+      np.testing.assert_array_equal(line.get_ydata(), x[n, :, d])
 
 
 def test_single_name_is_drawn_alone():
