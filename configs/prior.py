@@ -2,7 +2,7 @@
 
   python -m seqdiff.main --config=configs/prior.py \\
       --config.model.workdir=runs/quickstart --workdir=runs/prior
-  python -m seqdiff.main --config=configs/prior.py --mode=generate \\
+  python -m seqdiff.main --config=configs/prior.py --mode=generate|explore \\
       --config.model.workdir=runs/quickstart --workdir=runs/prior
 
 Source: arXiv:2510.05717, Table 8, and released code; the paper trains for 200
@@ -41,4 +41,16 @@ def get_config() -> ml_collections.ConfigDict:
   ))
   config.train.num_steps = 20_000
   config.sampler = ml_collections.ConfigDict(dict(num_steps=1000))
+  config.explore = ml_collections.ConfigDict(dict(  # --mode=explore.
+      num_codes=2**15,  # Clips that are sampled to find the components (paper).
+      num_components=4,  # Of each kind of code that are drawn and probed.
+      # Alpha runs from -kappa to kappa. The paper does not say how far: 1 is
+      # 2 to 4 standard deviations along a component that has a quarter to a
+      # sixteenth of the variance.
+      kappa=1.0,
+      num_alphas=7,  # Rows of a figure; odd, the one in the middle is 0.
+      num_clips=2,  # Of the evaluation split; walks go from one to the next.
+      x_T=ml_collections.config_dict.placeholder(str),  # See explore.py.
+      num_labelled=256,  # Training clips that probes are fitted to.
+  ))
   return config

@@ -4,7 +4,8 @@
       --mode=train|evaluate|reconstruct|swap [--config.optim.learning_rate=1e-4]
   ... --mode=swap --a=one.mp4 --b=other.mp4
   ... --mode=swap|evaluate|reconstruct --data=configs/diffsda_mug.py
-  python -m seqdiff.main --config=configs/prior.py --mode=train|generate ...
+  python -m seqdiff.main --config=configs/prior.py ...
+      --mode=train|generate|explore
 
 `train` continues a run that was stopped, draws its figures and ends with the
 protocols of `config.eval.protocols`. The other modes read its checkpoint.

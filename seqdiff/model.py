@@ -154,16 +154,41 @@ class Model:
     return jax.device_get(_jit(self.method.encode)(
         self.params, data_batch.to_float(batch['x']), batch['mask']))
 
-  def decode(self, factors: base.Factors, *, seed: int = 0) -> np.ndarray:
-    """Factors -> clips or series, from noise that all frames share."""
+  def decode(
+      self,
+      factors: base.Factors,
+      *,
+      x_init: np.ndarray | None = None,
+      seed: int = 0,
+  ) -> np.ndarray:
+    """Factors -> clips or series, from `x_init` or noise that frames share."""
     dynamic = np.asarray(factors.dynamic)
-    sample = run.first_batch(self.config, self.dataset)['x']
-    shape = dynamic.shape[1:2] + sample.shape[2:]
-    x_init = noise.fresh(
-        'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
+    if x_init is None:
+      sample = run.first_batch(self.config, self.dataset)['x']
+      shape = dynamic.shape[1:2] + sample.shape[2:]
+      x_init = noise.fresh(
+          'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
     return self._finish(
         _jit(self.method.decode)(self.params, factors, x_init),
         np.ones(dynamic.shape[:2], bool))
+
+  def start(
+      self, clips: np.ndarray, *, x_T: str = 'encoded', seed: int = 0
+  ) -> np.ndarray:
+    """The noise (B, T, ...) from which `reconstruct` decodes clips or series.
+
+    Args:
+      clips: (B, T, ...).
+      x_T: see `sampling.reconstruct`.
+      seed: seed of the noise.
+    """
+    noise.check(x_T, ('encoded',))
+    batch, key = self._batch(clips), self._key(seed)
+    if x_T != 'encoded':
+      return jax.device_get(noise.fresh(
+          x_T, key, batch['index'], batch['x'].shape[1:]))
+    return jax.device_get(_jit(noise.encoded, static_argnums=0)(
+        self.method, self.params, self.encode(clips), batch, key))
 
   def reconstruct(
       self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0

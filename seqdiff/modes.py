@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from seqdiff import build
+from seqdiff import explore as explore_lib
 from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
@@ -20,6 +21,7 @@ from seqdiff.figures import curves
 from seqdiff.figures import grids
 from seqdiff.figures import series
 from seqdiff.figures import video
+from seqdiff.sampling import explore as explore_sampler
 from seqdiff.sampling import swap as swap_sampler
 
 
@@ -85,14 +87,35 @@ def generate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   _draw_samples(prior.restore(config, workdir), workdir)
 
 
+def explore(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+  """Draws clips with codes moved along components; probes what these tell."""
+  options = config.explore
+  alphas = explore_sampler.alphas(options.kappa, options.num_alphas)
+  explorer = explore_lib.find(
+      prior.restore(config, workdir), workdir, num_codes=options.num_codes)
+  for path in explore_lib.draw(
+      explorer, _clips(explorer.model, options.num_clips), workdir / 'figures',
+      alphas=alphas, num_components=options.num_components, x_T=options.x_T):
+    print(f'{path.stem}: {path}')
+  result = explore_lib.evaluate(
+      explorer, workdir, num_components=options.num_components,
+      num_labelled=options.num_labelled)
+  numbers = ', '.join(f'{k.removeprefix("components/")} {v:.4g}'
+                      for k, v in sorted(result.metrics.items())
+                      if k.startswith('components/'))
+  print(f'exploration: {numbers} ({results.path_of(workdir, "exploration")})')
+
+
 MODES = {
     'train': train,
     'evaluate': evaluate,
     'reconstruct': reconstruct,
     'swap': swap,
     'generate': generate,
+    'explore': explore,
 }
-_OF_PRIORS = ('train', 'generate')
+_OF_PRIORS_ONLY = ('generate', 'explore')
+_OF_PRIORS = ('train', *_OF_PRIORS_ONLY)
 _ON_OTHER_DATA = ('evaluate', 'reconstruct', 'swap')
 
 
@@ -123,7 +146,7 @@ def run_mode(
       the mode itself refuses.
   """
   is_prior = config.method.name == 'prior'
-  if is_prior and mode not in _OF_PRIORS or mode == 'generate' and not is_prior:
+  if mode not in _OF_PRIORS if is_prior else mode in _OF_PRIORS_ONLY:
     raise ValueError(
         f'--mode={mode} with method.name={config.method.name}; expected '
         f'--mode={" or ".join(_OF_PRIORS)} of a prior (configs/prior.py), and '

@@ -1,16 +1,23 @@
 """The latent prior from the command line: train, generate, complete."""
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 
 import seqdiff
+from seqdiff import explore
 from seqdiff import prior
+from seqdiff.evaluation import results
 
 SMALL = tuple(f'--config.{change}' for change in (
     'data.batch_size=8', 'data.eval_batch_size=8', 'method.layers=3',
     'method.expand=2', 'optim.warmup_steps=1', 'train.num_steps=6',
     'train.log_every=2', 'train.save_every=3', 'sampler.num_steps=5',
-    'eval.num_shown=2', 'eval.judge.batch_size=8'))
+    'eval.num_shown=2', 'eval.judge.batch_size=8', 'explore.num_codes=50',
+    'explore.num_components=2', 'explore.num_alphas=3',
+    'explore.num_labelled=40'))
 
 
 @pytest.fixture(scope='module')
@@ -59,6 +66,17 @@ def test_generated_clips_are_decoded_samples(runs):
   assert not np.array_equal(clips, sampler.generate(3, seed=2))
 
 
+@pytest.mark.parametrize('keep', [None, 'static'])
+def test_samples_do_not_depend_on_the_batch_size(runs, keep):
+  sampler = prior.load(runs / 'prior')
+  known = keep and sampler.model.encode(_clips(sampler.model, 'test', 5))
+  draw = lambda **kwargs: sampler.sample(5, known=known, keep=keep, **kwargs)
+  whole, parts = draw(), draw(batch_size=2)
+  np.testing.assert_allclose(parts.static, whole.static, atol=1e-4)
+  np.testing.assert_allclose(parts.dynamic, whole.dynamic, atol=1e-4)
+  assert np.abs(whole.dynamic[4] - whole.dynamic[0]).max() > 1e-2
+
+
 @pytest.mark.parametrize('keep', ['static', 'dynamic'])
 def test_completion_keeps_one_kind_of_code(runs, keep):
   sampler = prior.load(runs / 'prior')
@@ -101,6 +119,7 @@ def test_clips_of_another_length_are_refused(runs):
     (('--config.model.workdir=nowhere',), 'nowhere is no run directory'),
     (('--config.model.workdir=None',), 'config.model.workdir is not set'),
     (('--mode=evaluate',), '--mode=evaluate with method.name=prior'),
+    (('--mode=explore', '--config.explore.num_alphas=4'), 'num_alphas=4 and'),
 ])
 def test_what_a_prior_cannot_do_is_said(
     runs, tmp_path, cli, changes, message):
@@ -109,10 +128,11 @@ def test_what_a_prior_cannot_do_is_said(
   assert ended.code == 2 and message in ended.err
 
 
-def test_a_model_without_a_prior_does_not_generate(runs, cli, small):
-  ended = cli(*small, f'--workdir={runs}/model', '--mode=generate')
+@pytest.mark.parametrize('mode', ['generate', 'explore'])
+def test_a_model_without_a_prior_is_refused(runs, cli, small, mode):
+  ended = cli(*small, f'--workdir={runs}/model', f'--mode={mode}')
   assert ended.code == 2
-  assert '--mode=generate with method.name=diffsda' in ended.err
+  assert f'--mode={mode} with method.name=diffsda' in ended.err
 
 
 def test_codes_of_another_model_are_refused(runs, tmp_path, cli, small):
@@ -125,3 +145,98 @@ def test_codes_of_another_model_are_refused(runs, tmp_path, cli, small):
               f'--config.model.workdir={other}')
   assert ended.code == 2
   assert 'holds the codes of another model or step' in ended.err
+
+
+def test_exploring_draws_components_and_probes_them(runs, cli):
+  ended = cli(*_flags(runs), '--mode=explore')
+  assert ended.code == 0, ended.err
+  for name in ('explore_static_1', 'explore_static_2', 'explore_dynamic_1',
+               'explore_dynamic_2', 'interpolation'):
+    for kind in 'png', 'gif':
+      path = runs / f'prior/figures/{name}.{kind}'
+      assert path.stat().st_size > 1000, name
+  assert not (runs / 'prior/figures/explore_static_3.png').exists()
+  result = results.read(runs / 'prior/results/exploration.json')
+  assert result.counts == {'codes': 50, 'clips': 12, 'labelled_clips': 40,
+                           'sampler_steps': 5}
+  assert result.step == 6 and result.config['method']['name'] == 'prior'
+  for factor in 'body', 'limbs', 'head', 'background':
+    assert f'{factor} {result.metrics[f"components/{factor}"]:.4g}' in ended.out
+    assert f'component_2/{factor}' in result.metrics
+  # Another range is another picture of the same run.
+  picture = runs / 'prior/figures/explore_static_1.png'
+  before = picture.read_bytes()
+  assert cli(*_flags(runs), '--mode=explore', '--config.explore.kappa=3',
+             '--config.explore.num_components=1').code == 0
+  assert picture.read_bytes() != before
+
+
+def test_components_are_sampled_once(runs, tmp_path, monkeypatch):
+  sampler = prior.load(runs / 'prior')
+  first = explore.find(sampler, tmp_path, num_codes=20)
+  codes = sampler.sample(20)
+  np.testing.assert_allclose(
+      first.directions['static'].mean, codes.static.mean(axis=0), atol=1e-5)
+  np.testing.assert_allclose(
+      first.directions['dynamic'].mean, codes.dynamic.mean((0, 1)), atol=1e-5)
+  drawn = []
+  monkeypatch.setattr(prior.Sampler, 'sample', lambda self, count: (
+      drawn.append(count) or codes))
+  again = explore.find(sampler, tmp_path, num_codes=20)
+  for kind, found in first.directions.items():
+    np.testing.assert_array_equal(
+        again.directions[kind].components, found.components)
+    assert again.directions[kind].num_codes == found.num_codes
+  assert not drawn
+  explore.find(sampler, tmp_path, num_codes=21)
+  assert drawn == [21]
+
+
+@pytest.fixture(scope='module')
+def explorer(runs):
+  """Of few codes, and of a model whose codes matter before it has learnt."""
+  found = explore.load(runs / 'prior', num_codes=50)
+  rng, model = np.random.default_rng(0), found.model
+  params = jax.tree.map(
+      lambda a: a + 0.2 * rng.normal(size=a.shape).astype(a.dtype),
+      model.params)
+  return dataclasses.replace(found, sampler=dataclasses.replace(
+      found.sampler, model=dataclasses.replace(model, params=params)))
+
+
+@pytest.mark.parametrize('kind', ['static', 'dynamic'])
+def test_the_move_by_0_is_the_reconstruction(explorer, kind):
+  model = explorer.model
+  clips = _clips(model, 'test', 2)
+  for x_T in 'encoded', 'fresh_shared', None:
+    moved = explorer.traverse(clips, kind, 1, (0.0, 3.0), x_T=x_T)
+    expected = model.reconstruct(clips, x_T=x_T or 'fresh_shared')
+    np.testing.assert_allclose(moved[0].astype(int), expected, atol=1)
+    assert np.abs(moved[1].astype(int) - expected).max() > 1
+
+
+def test_a_walk_ends_at_the_reconstructions(explorer):
+  model = explorer.model
+  a, b = _clips(model, 'test', 4).reshape(2, 2, 4, 8, 8, 3)
+  ends = [model.reconstruct(x, x_T='encoded') for x in (a, b)]
+  assert np.abs(ends[0].astype(int) - model.swap(b, a)).max() > 1
+  both = explorer.interpolate(a, b, (0.0, 1.0), x_T='encoded')
+  np.testing.assert_allclose(both.astype(int), np.stack(ends), atol=1)
+  static = explorer.interpolate(a, b, (1.0,), kind='static', x_T='encoded')
+  swapped = model.swap(b, a, x_T='dynamics_clip')
+  np.testing.assert_allclose(static[0].astype(int), swapped, atol=1)
+  dynamic = explorer.interpolate(a, b, (1.0,), kind='dynamic', x_T='encoded')
+  swapped = model.swap(a, b, x_T='dynamics_clip')
+  np.testing.assert_allclose(dynamic[0].astype(int), swapped, atol=1)
+
+
+def test_what_cannot_be_explored_is_said(explorer):
+  clips = _clips(explorer.model, 'test', 2)
+  with pytest.raises(ValueError, match="kind of code 'motion'"):
+    explorer.traverse(clips, 'motion', 1, (0.0,))
+  with pytest.raises(ValueError, match='component 3; expected 1 to 2'):
+    explorer.traverse(clips, 'dynamic', 3, (0.0,))
+  with pytest.raises(ValueError, match="Unknown x_T 'dynamics_clip'"):
+    explorer.traverse(clips, 'dynamic', 1, (0.0,), x_T='dynamics_clip')
+  with pytest.raises(ValueError, match='interpolate: clips of shapes'):
+    explorer.interpolate(clips, clips[:, :3], (0.0,))

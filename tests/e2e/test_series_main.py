@@ -1,15 +1,18 @@
 """From a csv file of own series to swaps, with the commands of the README."""
 
 import pathlib
+import types
 
 import numpy as np
 from PIL import Image
 import pytest
 
 import seqdiff
+from seqdiff import explore
 from seqdiff.data import batch as data_batch
 from seqdiff.data import prepare
 from seqdiff.evaluation import results
+from seqdiff.sampling import explore as explore_sampler
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -141,6 +144,23 @@ def test_padding_is_read_as_padding_and_comes_back(model, series):
     np.testing.assert_array_equal(
         np.isnan(found).all(2), [[False] * 16 + [True] * 4] * len(series))
     assert np.isfinite(found[:, :16]).all()
+
+
+def test_series_are_explored_in_units(model, series, tmp_path):
+  codes = model.encode(series)
+  explorer = explore.Explorer(
+      types.SimpleNamespace(model=model), {
+          kind: explore_sampler.principal(getattr(codes, kind))
+          for kind in ('static', 'dynamic')})
+  moved = explorer.traverse(series, 'static', 1, (0.0,), x_T='encoded')
+  np.testing.assert_allclose(
+      moved[0], model.reconstruct(series, x_T='encoded'), rtol=1e-4)
+  found = list(explore.draw(
+      explorer, series[:2], tmp_path, alphas=(-1.0, 0.0, 1.0),
+      num_components=1))
+  assert {path.name for path in tmp_path.iterdir()} == {
+      'explore_static_1.png', 'explore_dynamic_1.png', 'interpolation.png'}
+  assert all(_picture(path).std() > 10.0 for path in found)
 
 
 def test_gaps_are_filled_and_all_else_is_left(model, series):

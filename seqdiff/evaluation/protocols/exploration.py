@@ -51,7 +51,7 @@ def run(
       for k, share in enumerate(found.shares[:num_components], 1)}
   factors = [f for f in ctx.dataset.factors_of('static')
              if f.num_classes is not None]
-  counts = {'codes': directions['static'].num_codes}
+  counts = {'codes': int(directions['static'].num_codes)}
   if not factors:
     return metrics, counts
   total, shown = (len(ctx.dataset.splits[s]) for s in ('train', ctx.split))

@@ -1,0 +1,270 @@
+"""Exploring a trained model through its prior: moves along components, walks.
+
+  explorer = explore.load('runs/prior')
+  moved = explorer.traverse(clips, 'static', 1, alphas=(-1, 0, 1))
+  walk = explorer.interpolate(clips_a, clips_b, shares=(0, 0.5, 1))
+
+See `sampling.explore` for what components and alphas are. They are found once,
+by sampling many codes, and kept in `<workdir>/directions.npz`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import hashlib
+import os
+import pathlib
+import time
+
+import jax
+import numpy as np
+
+from seqdiff import model as model_lib
+from seqdiff import prior
+from seqdiff import run
+from seqdiff.core import errors
+from seqdiff.evaluation import results
+from seqdiff.evaluation.protocols import exploration
+from seqdiff.figures import grids
+from seqdiff.figures import series
+from seqdiff.figures import video
+from seqdiff.methods import base
+from seqdiff.methods import prior as prior_lib
+from seqdiff.sampling import explore
+from seqdiff.sampling import noise
+
+DIRECTIONS = 'directions.npz'
+NUM_CODES = 2**15  # DiffSDA.
+
+
+def load(
+    workdir: str | os.PathLike[str], *, num_codes: int = NUM_CODES
+) -> 'Explorer':
+  """Restores the prior of a run directory and finds the components.
+
+  Raises:
+    ValueError: as `prior.load`.
+  """
+  return find(prior.load(workdir), pathlib.Path(workdir), num_codes=num_codes)
+
+
+def find(
+    sampler: prior.Sampler,
+    workdir: pathlib.Path,
+    *,
+    num_codes: int = NUM_CODES,
+) -> 'Explorer':
+  """Reads the components of `workdir`, or finds them and keeps them there.
+
+  Args:
+    sampler: a prior.
+    workdir: its run directory.
+    num_codes: clips whose codes are sampled.
+  """
+  path, identity = workdir / DIRECTIONS, _identity(sampler, num_codes)
+  names = [f.name for f in dataclasses.fields(explore.Directions)]
+  if path.exists():
+    with np.load(path) as file:
+      if str(file['identity']) == identity:
+        return Explorer(sampler, {
+            kind: explore.Directions(**{
+                n: file[f'{kind}_{n}'][()] for n in names})
+            for kind in prior_lib.KINDS})
+  codes = sampler.sample(num_codes)
+  found = {kind: explore.principal(getattr(codes, kind))
+           for kind in prior_lib.KINDS}
+  part = path.with_suffix('.tmp.npz')
+  np.savez(part, identity=identity, **{
+      f'{kind}_{n}': getattr(of_kind, n)
+      for kind, of_kind in found.items() for n in names})
+  os.replace(part, path)
+  return Explorer(sampler, found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Explorer:
+  """A model and the ways its codes vary.
+
+  Attributes:
+    sampler: its prior.
+    directions: of 'static' and of 'dynamic' codes.
+  """
+
+  sampler: prior.Sampler
+  directions: Mapping[str, explore.Directions]
+
+  @property
+  def model(self) -> model_lib.Model:
+    """The model."""
+    return self.sampler.model
+
+  def traverse(
+      self,
+      clips: np.ndarray,
+      kind: str,
+      component: int,
+      alphas: Sequence[float],
+      *,
+      x_T: str | None = None,
+      seed: int = 0,
+  ) -> np.ndarray:
+    """Clips with one kind of code moved along a component, the other kept.
+
+    Args:
+      clips: (B, T, ...), as the model takes them.
+      kind: 'static', or 'dynamic': the codes of all frames are moved alike.
+      component: which one, from 1.
+      alphas: A moves, see `sampling.explore`; 0 gives the reconstruction.
+      x_T: start of the sampler, see `sampling.reconstruct`; None: 'encoded' if
+        swaps of the model start from the x_T of a clip, else as they start.
+      seed: seed of the noise.
+
+    Returns:
+      (A, B, T, ...).
+
+    Raises:
+      ValueError: for an unknown kind or component, or clips of another form.
+    """
+    if kind not in self.directions:
+      raise errors.unknown_name('kind of code', kind, self.directions)
+    factors = self.model.encode(clips)
+    moved = explore.traverse(
+        getattr(factors, kind), self.directions[kind], component, alphas)
+    x_init = self.model.start(clips, x_T=self._start(x_T), seed=seed)
+    return np.stack([
+        self.model.decode(factors.replace(**{kind: codes}), x_init=x_init)
+        for codes in moved])
+
+  def interpolate(
+      self,
+      a: np.ndarray,
+      b: np.ndarray,
+      shares: Sequence[float],
+      *,
+      kind: str | None = None,
+      x_T: str | None = None,
+      seed: int = 0,
+  ) -> np.ndarray:
+    """Clips on the way from each of `a` to the one of `b`.
+
+    The noise goes with the dynamic codes, as in swaps: with kind='static' it
+    stays that of a.
+
+    Args:
+      a: (B, T, ...), as the model takes them.
+      b: (B, T, ...).
+      shares: S numbers; 0 gives the reconstruction of a and 1 that of b.
+      kind: 'static' or 'dynamic': the code that goes from a to b; None: both.
+      x_T: as of `traverse`.
+      seed: seed of the noise.
+
+    Returns:
+      (S, B, T, ...).
+
+    Raises:
+      ValueError: for an unknown kind, or clips of two shapes.
+    """
+    if np.shape(a) != np.shape(b):
+      raise ValueError(
+          f'interpolate: clips of shapes {np.shape(a)} and {np.shape(b)}; '
+          'expected equal shapes. Cut or repeat one of them.')
+    between = explore.interpolate(
+        self.model.encode(a), self.model.encode(b), shares, kind=kind)
+    starts = [self.model.start(x, x_T=self._start(x_T), seed=seed)
+              for x in (a, b)]
+    x_init = explore.interpolate_noise(
+        *starts, np.multiply(shares, kind != 'static'))
+    return np.stack([
+        self.model.decode(base.Factors(static, dynamic), x_init=x)
+        for static, dynamic, x in zip(
+            between.static, between.dynamic, x_init)])
+
+  def _start(self, x_T):
+    """The start of the sampler where `x_T` leaves it to the model."""
+    if x_T is not None:
+      return x_T
+    own = self.model.config.sampler.x_T
+    return own if own in noise.FRESH else 'encoded'
+
+
+def draw(
+    explorer: Explorer,
+    clips: np.ndarray,
+    folder: pathlib.Path,
+    *,
+    alphas: Sequence[float],
+    num_components: int = 4,
+    x_T: str | None = None,
+) -> Iterator[pathlib.Path]:
+  """Draws moves along components, and walks from each clip to the next.
+
+  Args:
+    explorer: what is explored.
+    clips: (N, T, ...), as the model takes them; one alone goes nowhere.
+    folder: where `explore_<kind>_<component>.png` and `interpolation.png` are
+      written, and of video a GIF of each for the first clip.
+    alphas: the moves, and the number of steps of a walk.
+    num_components: of each kind, at most; a small code has fewer.
+    x_T: as of `Explorer.traverse`.
+
+  Yields:
+    The path of each picture.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  for kind, found in explorer.directions.items():
+    for k in range(1, 1 + min(num_components, len(found.shares))):
+      moved = explorer.traverse(clips, kind, k, alphas, x_T=x_T)
+      yield _save(explorer.model, {
+          f'{alpha:+.2f}': x for alpha, x in zip(alphas, moved)
+      }, folder / f'explore_{kind}_{k}.png')
+  if len(clips) > 1:
+    shares = np.linspace(0.0, 1.0, len(alphas))
+    walk = explorer.interpolate(clips[:-1], clips[1:], shares, x_T=x_T)
+    yield _save(explorer.model, {
+        f'{share:.2f}': x for share, x in zip(shares, walk)
+    }, folder / 'interpolation.png')
+
+
+def evaluate(
+    explorer: Explorer,
+    workdir: pathlib.Path,
+    *,
+    num_components: int = 4,
+    num_labelled: int = 256,
+) -> results.Result:
+  """Runs the protocol; writes `<workdir>/results/exploration.json`.
+
+  Its config is the one that the prior was trained with.
+  """
+  start = time.time()
+  model, sampler = explorer.model, explorer.sampler
+  metrics, counts = exploration.run(
+      model.context(), explorer.directions, num_components=num_components,
+      num_labelled=num_labelled)
+  result = results.Result(
+      protocol='exploration', version=exploration.VERSION,
+      config=run.to_plain(run.read_config(workdir)),
+      seed=model.config.eval.seed, step=sampler.step, metrics=metrics,
+      counts={**counts, 'sampler_steps': sampler.codes.prior.num_steps},
+      wall_seconds=time.time() - start)
+  results.write(workdir, result)
+  return result
+
+
+def _save(model, clips, path) -> pathlib.Path:
+  """Draws clips or series by name, those of no move set off by their colour."""
+  if model.dataset.variables:
+    series.lines(clips, model.dataset.variables, graded=True).savefig(path)
+    return path
+  grids.strips(clips, marked='+0.00').save(path)
+  video.write_gif(path.with_suffix('.gif'), grids.animation(
+      {name: x[0] for name, x in clips.items()}), fps=6.0)
+  return path
+
+
+def _identity(sampler, num_codes) -> str:
+  """Of components: what they depend on, as a sha256."""
+  codes = sampler.codes
+  found = hashlib.sha256(f'{codes.prior} {num_codes}'.encode())
+  for leaf in jax.tree.leaves((sampler.params, codes.mean, codes.std)):
+    found.update(np.asarray(leaf).tobytes())
+  return found.hexdigest()
