@@ -7,16 +7,22 @@
 
 Source: arXiv:2510.05717, Table 8, and released code; the paper trains for 200
 to 1,000 epochs. Training ends with figures of new clips, and of clips of which
-one kind of code is kept and the other is sampled.
+one kind of code is kept and the other is sampled; then with the protocols, for
+labelled video --config.eval.protocols='("generation",)'. `:independent` has a
+network for each kind of code (App. G.1).
 """
 
 import ml_collections
 
 from configs.common import video
+from seqdiff.core import errors
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """The config."""
+def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
+  """The config; variant 'dependent' or 'independent'."""
+  if variant not in ('dependent', 'independent'):
+    raise errors.unknown_name(
+        'variant', variant, ('dependent', 'independent'))
   config = video.get_config()
   config.model = ml_collections.ConfigDict(dict(  # Its run directory.
       workdir=ml_collections.config_dict.placeholder(str)))
@@ -30,7 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
       layers=10,
       expand=4,
       dropout=0.1,
-      independent=False,  # True: ablation, App. G.1.
+      independent=variant == 'independent',
       standardise=False,  # True: codes of mean 0 and variance 1.
       diffusion=dict(
           schedule='half_line',  # Betas from 1e-5 to 1e-2.
@@ -40,6 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
       ),
   ))
   config.train.num_steps = 20_000
+  config.eval.protocols = ()  # 'generation', of labelled video.
   config.sampler = ml_collections.ConfigDict(dict(num_steps=1000))
   config.explore = ml_collections.ConfigDict(dict(  # --mode=explore.
       num_codes=2**15,  # Clips that are sampled to find the components (paper).

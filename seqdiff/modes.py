@@ -55,6 +55,9 @@ def evaluate(
   With `data`, another config, those of that one on its data (zero-shot); so
   with the modes below.
   """
+  if config.method.name == 'prior':
+    _print(prior.evaluate(config, workdir), workdir)
+    return
   _check_protocols(config, config.eval if data is None else data.eval)
   _evaluate(_restore(config, workdir, data))
 
@@ -115,7 +118,7 @@ MODES = {
     'explore': explore,
 }
 _OF_PRIORS_ONLY = ('generate', 'explore')
-_OF_PRIORS = ('train', *_OF_PRIORS_ONLY)
+_OF_PRIORS = ('train', 'evaluate', *_OF_PRIORS_ONLY)
 _ON_OTHER_DATA = ('evaluate', 'reconstruct', 'swap')
 
 
@@ -241,9 +244,11 @@ def _is_complete(result, workdir) -> bool:
 
 
 def _train_prior(config, workdir) -> None:
-  """Trains a latent prior or continues, and draws samples of it."""
+  """Trains a latent prior or continues, draws its samples, runs protocols."""
+  prior.check(config)
   if _is_complete(prior.train(config, workdir), workdir):
     _draw_samples(prior.restore(config, workdir), workdir)
+    _print(prior.evaluate(config, workdir), workdir)
 
 
 def _draw_samples(sampler: prior.Sampler, workdir: pathlib.Path) -> None:
@@ -284,12 +289,16 @@ def _check_factors(config, what: str) -> None:
 
 
 def _evaluate(model: model_lib.Model) -> None:
-  """Runs the protocols and prints the headline of each."""
-  for name, result in model.evaluate(model.config.eval.protocols).items():
+  """Runs the protocols."""
+  _print(model.evaluate(model.config.eval.protocols), model.workdir)
+
+
+def _print(found, workdir) -> None:
+  """The headline of each result."""
+  for name, result in found.items():
     shown = {k: v for k, v in result.metrics.items() if '/' not in k}
     numbers = ', '.join(f'{k} {v:.4g}' for k, v in sorted(shown.items()))
-    path = results.path_of(model.workdir, name)
-    print(f'{name}: {numbers} ({path})')
+    print(f'{name}: {numbers} ({results.path_of(workdir, name)})')
 
 
 def _draw_reconstruction(model: model_lib.Model) -> None:

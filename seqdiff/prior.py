@@ -18,6 +18,7 @@ import ml_collections
 import numpy as np
 
 from seqdiff import build
+from seqdiff import jury
 from seqdiff import model as model_lib
 from seqdiff import run
 from seqdiff.core import keys
@@ -26,6 +27,7 @@ from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.evaluation import codes as code_lib
 from seqdiff.evaluation import results
+from seqdiff.evaluation import runner
 from seqdiff.methods import base
 from seqdiff.methods import prior as prior_lib
 from seqdiff.training import loop
@@ -66,6 +68,41 @@ def restore(
   params, meta = run.restore_params(
       codes.prior, run.first_batch(config, codes.dataset), workdir)
   return Sampler(model, codes, params, meta['step'])
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Raises ValueError for protocols that a prior of this model does not have."""
+  if config.eval.protocols:
+    runner.check(
+        config.eval.protocols, _model(config).dataset, of_prior=True)
+
+
+def evaluate(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> dict[str, results.Result]:
+  """Runs the protocols of a prior; the judges are those of its model.
+
+  Raises:
+    ValueError: for a protocol of models, or data that it does not suit.
+  """
+  check(config)
+  sampler = restore(config, workdir)
+  model, settings = sampler.model, config.eval
+
+  def generate(batch, keep):
+    # Noise is numbered within a call: each batch has a seed of its own.
+    seed = settings.seed + int(batch['index'][0])
+    clips = sampler.generate(len(batch['index']), seed=seed) if (
+        keep is None) else sampler.complete(batch['x'], keep=keep, seed=seed)
+    return data_batch.to_float(clips)
+
+  ctx = model.context(
+      jury.jury(model.config, model.dataset, model.workdir))
+  ctx = dataclasses.replace(
+      ctx, workdir=workdir, generate=generate, num_clips=settings.num_clips,
+      seed=settings.seed)
+  return runner.run(ctx, settings.protocols, step=sampler.step,
+                    config=run.to_plain(run.read_config(workdir)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -118,7 +118,7 @@ def test_clips_of_another_length_are_refused(runs):
 @pytest.mark.parametrize('changes, message', [
     (('--config.model.workdir=nowhere',), 'nowhere is no run directory'),
     (('--config.model.workdir=None',), 'config.model.workdir is not set'),
-    (('--mode=evaluate',), '--mode=evaluate with method.name=prior'),
+    (('--mode=swap',), '--mode=swap with method.name=prior'),
     (('--mode=explore', '--config.explore.num_alphas=4'), 'num_alphas=4 and'),
 ])
 def test_what_a_prior_cannot_do_is_said(
