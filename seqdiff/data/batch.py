@@ -97,6 +97,7 @@ class Dataset:
     factors: the labelled factors; empty for a data set without labels.
     reading: how a film is read like these clips, see `data.films.clips`.
     variables: what x (T, D) of a series holds, D of them; empty for video.
+    names: names of the clips of each split, in order; empty if they have none.
   """
 
   name: str
@@ -104,6 +105,7 @@ class Dataset:
   factors: Sequence[Factor] = ()
   reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   variables: Sequence[Variable] = ()
+  names: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
   def factors_of(self, kind: str) -> tuple[Factor, ...]:
     """The factors of one kind, 'static' or 'dynamic'."""

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from seqdiff.core import errors
@@ -27,7 +28,7 @@ def load(
     name: name of the data set.
     data_dir: the folder that it was written to by `seqdiff.data.prepare`.
     in_memory: whether to read all clips now; None reads them if they take
-      less than 2 GiB.
+      less than 2 GiB and are not compressed.
     **options: which form of the set, such as its size in pixels.
 
   Raises:
@@ -45,7 +46,8 @@ def load(
   builder = tfds.builder_from_directory(path)
   splits = {split: _Clips(builder, split) for split in builder.info.splits}
   if in_memory is None:
-    in_memory = _num_bytes(builder) < IN_MEMORY_BYTES
+    in_memory = not _compressed(builder) and (
+        _num_bytes(builder) < IN_MEMORY_BYTES)
   if in_memory:
     one_length = None not in builder.info.features['x'].shape
     read = loader.ArraySource.of if one_length else _as_list
@@ -53,7 +55,8 @@ def load(
   found = find_builder(name)
   return batch.Dataset(
       name=name, splits=splits, factors=found.factors_in(path),
-      reading=found.reading_in(path), variables=found.variables_in(path))
+      reading=found.reading_in(path), variables=found.variables_in(path),
+      names=found.names_in(path))
 
 
 def find_builder(name: str) -> type[base.Builder]:
@@ -80,8 +83,13 @@ def is_prepared(path: pathlib.Path) -> bool:
   return (path / 'dataset_info.json').is_file()
 
 
+def _compressed(builder) -> bool:
+  """Whether frames are kept as JPEG, each by itself."""
+  return isinstance(builder.info.features['x'], tfds.features.Sequence)
+
+
 def _num_bytes(builder) -> int:
-  """Size of all clips in memory, which are written as they are."""
+  """Size of all clips in memory, if they are written as they are."""
   return sum(split.num_bytes for split in builder.info.splits.values())
 
 
@@ -108,5 +116,7 @@ class _Clips:
           f'Clip {index} in {self._path} cannot be read ({error}); expected '
           'the data set as it was prepared. Delete that folder and prepare '
           'it again with `python -m seqdiff.data.prepare`.') from error
-    return {k if k in batch.ARRAYS else f'labels/{k}': v
+    # Frames that were kept one by one come as a list.
+    return {k if k in batch.ARRAYS else f'labels/{k}': (
+        np.stack(v) if isinstance(v, list) else v)
             for k, v in features.items()}

@@ -8,6 +8,7 @@ Besides what TFDS asks for, a builder has
   configure    checks the publisher's files before anything is written
   factors_in   the labelled factors of a prepared set
   reading_in   how other films are read like its clips
+  names_in     which clip is which
   variables_in what the numbers of a series are
   differences  what an earlier preparation in the same folder did otherwise
   summary      what to tell the user at the end
@@ -28,6 +29,7 @@ import tensorflow_datasets as tfds
 
 from seqdiff.core import errors
 from seqdiff.data import batch
+from seqdiff.data.builders import shuffling
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -61,6 +63,15 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return {}
 
   @classmethod
+  def names_in(cls, path: pathlib.Path) -> dict[str, tuple[str, ...]]:
+    """Names of the clips of each split in `path`, in their order.
+
+    Empty if they have none.
+    """
+    del path
+    return {}
+
+  @classmethod
   def variables_in(cls, path: pathlib.Path) -> tuple[batch.Variable, ...]:
     """The variables of the series in `path`; none of videos."""
     del path
@@ -77,6 +88,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   def summary(self) -> str:
     """Sentences about what was left out; empty if nothing was."""
     return ''
+
+  def _generate_splits(self, dl_manager, download_config):
+    with shuffling.in_a_file():
+      return super()._generate_splits(dl_manager, download_config)
 
 
 def option(default: Any, help_text: str, *, form: bool = False) -> Any:

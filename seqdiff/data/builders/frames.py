@@ -24,6 +24,7 @@ from seqdiff.data import batch
 from seqdiff.data import catalogue as catalogue_lib
 from seqdiff.data import films as film_lib
 from seqdiff.data.builders import base
+from seqdiff.data.builders import shuffling
 
 MANIFEST = 'manifest.json'
 _SHOWN = 20  # Skipped videos that are named on the screen.
@@ -164,6 +165,14 @@ class Frames(base.Builder):
     return {name: options[name] for name in ('crop', 'stride', 'fps')}
 
   @classmethod
+  def names_in(cls, path: pathlib.Path) -> dict[str, tuple[str, ...]]:
+    """Name of the video, '#', number of the clip in it."""
+    splits = base.read_beside(path, MANIFEST)['splits']
+    return {split: tuple(shuffling.order(
+        (_name(v['video'], k) for v in videos for k in range(v['clips'])),
+        split)) for split, videos in splits.items()}
+
+  @classmethod
   def differences(
       cls, path: pathlib.Path, options: Any, manual_dir: str
   ) -> list[str]:
@@ -189,16 +198,19 @@ class Frames(base.Builder):
         *lines, f'All names are in {self.data_path / MANIFEST}.'])
 
   def _info(self) -> tfds.core.DatasetInfo:
-    shape, dtype = self._clip_form()
     return tfds.core.DatasetInfo(
         builder=self,
         description=__doc__,
         features=tfds.features.FeaturesDict({
-            # The default encoding reads 25 times slower.
-            'x': tfds.features.Tensor(
-                shape=shape, dtype=dtype, encoding='bytes'),
+            'x': self._feature(),
             **{factor.name: np.int32 for factor in self.builder_config.factors},
         }))
+
+  def _feature(self):
+    """How a clip is written."""
+    shape, dtype = self._clip_form()
+    # The default encoding reads 25 times slower.
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding='bytes')
 
   def _clip_form(self):
     """Shape, in which None is any number of frames, and dtype of a clip."""
@@ -221,7 +233,7 @@ class Frames(base.Builder):
       count = 0
       try:
         for clip in self._clips_of(video):
-          yield f'{video.name}#{count}', {'x': clip, **labels}
+          yield _name(video.name, count), {'x': clip, **labels}
           count += 1
       except film_lib.Unreadable as error:
         kept = f'; {count} clips before that were used' if count else ''
@@ -253,7 +265,7 @@ class Frames(base.Builder):
         factors=[dict(name=f.name, kind=f.kind, values=f.values)
                  for f in config.factors],
         splits={split: [
-            dict(video=v.name, clips=self._counts[v.name], **v.labels)
+            dict(video=v.name, clips=self._counts[v.name], labels=v.labels)
             for v in config.catalogue.videos
             if v.split == split and v.name in self._counts]
                 for split in ('train', 'test')},
@@ -262,3 +274,8 @@ class Frames(base.Builder):
         rows_without_clip=config.rows_without_clip)
     # TFDS gives the folder its name only after this.
     (self.data_path / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _name(video: str, number: int) -> str:
+  """Name of a clip of a video."""
+  return f'{video}#{number}'
