@@ -98,11 +98,7 @@ def walk(
   Raises:
     ValueError: if the folder is not there.
   """
-  root = pathlib.Path(folder).expanduser()
-  if not root.is_dir():
-    raise ValueError(
-        f'{root} is no folder; expected one that holds videos or folders of '
-        'pictures. Give it as --manual_dir.')
+  root = _root(folder)
   seen = set()
   for place, folders, files in os.walk(root, followlinks=True):
     here = pathlib.Path(place)
@@ -112,6 +108,31 @@ def walk(
     seen.add(here.resolve())
     folders[:] = [f for f in folders if not f.startswith('.')]
     yield here, [here / f for f in files if not f.startswith('.')]
+
+
+def require(folder: str | os.PathLike[str], pattern: str) -> pathlib.Path:
+  """Returns the folder, if it is laid out as its publisher's.
+
+  Args:
+    folder: the one that was given.
+    pattern: where files are in it, such as 'data/*/1.6/*/*/*.jpg'.
+
+  Raises:
+    ValueError: names the first level that is not there, and what is instead.
+  """
+  root = _root(folder)
+  parts = pattern.split('/')
+  for level, part in enumerate(parts):
+    above = '/'.join(parts[:level])
+    if next(root.glob('/'.join((*parts[:level], part))), None) is None:
+      here = next(root.glob(above)) if above else root
+      there = sorted(p.name for p in here.iterdir()) if here.is_dir() else []
+      names = ', '.join(there[:3]) + ', ...' * (len(there) > 3)
+      raise ValueError(
+          f'{here} holds {names or "nothing"}, but no {part}; expected '
+          f'{pattern} in {root}. Name the folder that holds {parts[0]}, or '
+          'unpack what is missing.')
+  return root
 
 
 def label_by_path(catalogue: Catalogue, pattern: str) -> Catalogue:
@@ -168,7 +189,7 @@ def label_by_csv(
     ValueError: for a file that cannot be read or has another form, for a video
       with two rows and for a row with two videos.
   """
-  columns, rows = _read_csv(pathlib.Path(table).expanduser())
+  columns, rows = _read_csv(pathlib.Path(table).expanduser(), '--labels')
   _check_labels(columns, f'--labels={table}')
   paths, alone = {}, {}
   for video in catalogue.videos:
@@ -258,6 +279,57 @@ def split(
       for v in catalogue.videos])
 
 
+def split_by_csv(
+    catalogue: Catalogue, table: str | os.PathLike[str], *, by: str = CLIP
+) -> tuple[Catalogue, list[str]]:
+  """Divides the videos as a table says; videos that are not in it are skipped.
+
+  Args:
+    catalogue: the labelled videos.
+    table: a csv file with two columns: the name of each video (it may end in
+      .mp4), or the value of its label, and 'train' or 'test'.
+    by: 'clip', or the label whose values are in the table.
+
+  Returns:
+    The catalogue, and the rows that belong to no video.
+
+  Raises:
+    ValueError: for a file that cannot be read or has another form, and if a
+      split gets no video.
+  """
+  columns, rows = _read_csv(pathlib.Path(table).expanduser(), '--splits')
+  splits = {}
+  for line, key, (split, *_) in rows:
+    key = key.removesuffix('.mp4')
+    if split not in ('train', 'test') or splits.get(key, split) != split:
+      raise ValueError(
+          f'{table}, line {line}: {key!r} is in {split!r}; expected train or '
+          'test, once for each.')
+    splits[key] = split
+  group = lambda v: v.name if by == CLIP else v.labels[by]
+  strays = sorted(splits.keys() - {group(v) for v in catalogue.videos})
+  videos = [dataclasses.replace(v, split=splits[group(v)])
+            for v in catalogue.videos if group(v) in splits]
+  if {v.split for v in videos} != {'train', 'test'}:
+    raise ValueError(
+        f'{table} names {len(videos)} of {len(catalogue.videos)} videos, by '
+        f'{by} such as {group(catalogue.videos[0])!r}; expected some in train '
+        f'and some in test. Its columns are {by} and {columns[0]}.')
+  skipped = {**catalogue.skipped, **{
+      v.name: f'{by} {group(v)} is not in {table}'
+      for v in catalogue.videos if group(v) not in splits}}
+  return dataclasses.replace(catalogue, videos=videos, skipped=skipped), strays
+
+
+def _root(folder: str | os.PathLike[str]) -> pathlib.Path:
+  root = pathlib.Path(folder).expanduser()
+  if not root.is_dir():
+    raise ValueError(
+        f'{root} is no folder; expected one that holds videos or folders of '
+        'pictures. Give it as --manual_dir.')
+  return root
+
+
 def _label(
     catalogue: Catalogue, labels: Mapping[str, Mapping[str, str]], reason: str
 ) -> Catalogue:
@@ -281,7 +353,7 @@ def _check_labels(names: Sequence[str], where: str) -> None:
 
 
 def _read_csv(
-    path: pathlib.Path,
+    path: pathlib.Path, flag: str
 ) -> tuple[list[str], list[tuple[int, str, list[str]]]]:
   """Names of the labels; for each row its line, first cell and other cells."""
   try:
@@ -292,12 +364,12 @@ def _read_csv(
     table = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise ValueError(
-        f'--labels={path} cannot be read ({error}); expected a csv file in '
+        f'{flag}={path} cannot be read ({error}); expected a csv file in '
         'UTF-8.') from error
   table = [(line, row) for line, row in table if any(row)]
   if not table or len(table[0][1]) < 2:
     raise ValueError(
-        f'--labels={path} has no columns; expected a first line such as '
+        f'{flag}={path} has no columns; expected a first line such as '
         '"clip,person,action" and one line for each clip.')
   columns = table[0][1]
   for line, row in table[1:]:

@@ -1,6 +1,6 @@
 """Where in a picture the face is."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import functools
 import os
 
@@ -75,3 +75,37 @@ def find(
             (left, top), (width, height), image.size))
     return x, y, x + side, y + side
   return None
+
+
+def follow(
+    images: Iterable[Image.Image], *, detector: Detector, margin: int = 40
+) -> Iterator[Image.Image]:
+  """Cuts each picture to a square around its largest face.
+
+  DiffSDA (arXiv:2510.05717, released code): the square is centred on the face;
+  half of its side is half of the longer side of the face, plus a margin. Where
+  no face is found it stays where it was; before the first face it is around the
+  middle, its half side a third of the width. What lies outside is black.
+  Departure: the code forgets the middle after one picture and cuts to a square
+  of 82 pixels until it finds a face.
+
+  Args:
+    images: the frames of one film.
+    detector: what finds the faces, such as `haar()`.
+    margin: in pixels of the film.
+
+  Yields:
+    The square pieces, whose sizes differ.
+  """
+  face = None
+  for image in images:
+    boxes = detector(np.asarray(image.convert('L')))
+    if len(boxes):
+      left, top, width, height = map(
+          int, max(boxes, key=lambda box: int(box[2]) * int(box[3])))
+      face = (left + width // 2, top + height // 2,
+              max(width, height) // 2 + margin)
+    x, y, half = (
+        (image.width // 2, image.height // 2, image.width // 3)
+        if face is None else face)
+    yield image.crop((x - half, y - half, x + half, y + half))

@@ -77,6 +77,8 @@ def clips(
     fps: float | None = None,
     channels: int = 3,
     take: str = 'all',
+    min_frames: int | None = None,
+    through: Callable[[Iterable[Image.Image]], Iterable[Image.Image]] = iter,
 ) -> Iterator[np.ndarray]:
   """Reads clips that follow one another without overlap.
 
@@ -92,6 +94,9 @@ def clips(
       seconds after the first one.
     channels: 3 (RGB) or 1 (grey).
     take: 'all' clips or the 'first'.
+    min_frames: the last clip may have as few frames as that; None: as
+      num_frames.
+    through: what is done to the frames before, such as cutting out faces.
 
   Yields:
     (T, size, size, channels) uint8.
@@ -102,8 +107,9 @@ def clips(
       yielded clips before.
     ValueError: if PyAV is missing.
   """
+  least = num_frames if min_frames is None else min_frames
   total, frames = 0, []
-  for image in read(path, stride=stride, fps=fps):
+  for image in through(read(path, stride=stride, fps=fps)):
     frames.append(fit(image, size=size, crop=crop, channels=channels))
     total += 1
     if len(frames) == num_frames:
@@ -111,13 +117,13 @@ def clips(
       if take == 'first':
         return
       frames = []
-  if num_frames is None and frames:
+  if len(frames) >= (least or 1):
     yield np.stack(frames)
-  elif num_frames is not None and total < num_frames:
+  elif least is not None and total < least:
     rate = f' at fps={fps:g}' if fps is not None else (
         f' with stride={stride}' if stride != 1 else '')
     raise Unreadable(
-        f'is too short: {total} frames{rate}, a clip takes {num_frames}')
+        f'is too short: {total} frames{rate}, a clip takes {least}')
 
 
 def read(

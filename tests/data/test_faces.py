@@ -50,6 +50,42 @@ def test_pictures_without_a_face_have_no_square():
   assert faces.find([blank()] * 2, detector=lambda picture: ()) is None
 
 
+class TestFollow:
+  """Squares that follow a face, as in the released code of DiffSDA."""
+
+  def cut(self, boxes, margin=10):
+    """Pieces of pictures whose red is the column and green the row."""
+    pixels = np.zeros((80, 100, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.meshgrid(
+        1 + np.arange(100), 1 + np.arange(80))
+    found = iter(boxes)
+    return [np.asarray(piece) for piece in faces.follow(
+        [Image.fromarray(pixels)] * len(boxes), margin=margin,
+        detector=lambda picture: next(found))]
+
+  def test_a_square_around_the_largest_face_and_a_margin(self):
+    piece, = self.cut([[(1, 1, 5, 5), (40, 30, 20, 10)]])
+    # Around (50, 35); half of the longer side is 10, and 10 more.
+    assert piece.shape == (40, 40, 3)
+    assert piece[0, 0, :2].tolist() == [31, 16]
+    assert piece[-1, -1, :2].tolist() == [70, 55]
+
+  def test_what_lies_outside_is_black(self):
+    piece, = self.cut([[(0, 0, 20, 20)]])
+    assert piece.shape == (40, 40, 3)
+    assert not piece[:10].any() and not piece[:, :10].any()
+    assert piece[10, 10, :2].tolist() == [1, 1]
+
+  def test_a_lost_face_is_where_it_was_and_before_it_is_the_middle(self):
+    pieces = self.cut([[], [], [(40, 30, 20, 20)], [], [(60, 30, 20, 20)]])
+    for piece in pieces[:2]:
+      assert piece.shape == (66, 66, 3)  # Two times a third of 100.
+      assert piece[0, 0, :2].tolist() == [18, 8]
+    np.testing.assert_array_equal(pieces[2], pieces[3])
+    assert pieces[2][0, 0, :2].tolist() == [31, 21]
+    assert pieces[4][0, 0, :2].tolist() == [51, 21]
+
+
 class TestHaar:
 
   @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ A builder is prepared by `python -m seqdiff.data.prepare` and opened by
 """
 
 from seqdiff.data.builders import air_quality
+from seqdiff.data.builders import celebv_hq
 from seqdiff.data.builders import csv_table
 from seqdiff.data.builders import etth
 from seqdiff.data.builders import frames
@@ -13,9 +14,12 @@ from seqdiff.data.builders import mhad
 from seqdiff.data.builders import mug
 from seqdiff.data.builders import physionet2012
 from seqdiff.data.builders import sprites
+from seqdiff.data.builders import taichi_hd
+from seqdiff.data.builders import voxceleb
 
 BUILDERS = {
     'air_quality': air_quality.AirQuality,
+    'celebv_hq': celebv_hq.CelebvHq,
     'csv': csv_table.Csv,
     'etth': etth.Etth,
     'frames': frames.Frames,
@@ -24,4 +28,6 @@ BUILDERS = {
     'mug': mug.Mug,
     'physionet2012': physionet2012.Physionet2012,
     'sprites': sprites.Sprites,
+    'taichi_hd': taichi_hd.TaichiHd,
+    'voxceleb': voxceleb.Voxceleb,
 }
