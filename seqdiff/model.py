@@ -274,6 +274,7 @@ class Model:
         method=self.method, params=self.params, dataset=self.dataset,
         workdir=self.workdir, jury=jury, num_pairs=settings.num_pairs,
         pair_seed=settings.pair_seed, both_orders=settings.both_orders,
+        pairs_file=settings.pairs_file if 'pairs_file' in settings else None,
         num_clips=settings.num_clips,
         x_T=self.config.sampler.x_T, seed=settings.seed,
         **jury_lib.settings(self.config))

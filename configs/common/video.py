@@ -108,6 +108,7 @@ def _eval():
       num_pairs=1024,  # Of the swap protocol.
       pair_seed=0,
       both_orders=False,  # True: each pair is followed by its reverse.
+      pairs_file=ml_collections.config_dict.placeholder(str),  # csv file.
       num_clips=1024,  # Of the other protocols, at most.
       seed=42,  # Of the sampling noise (released code: 42).
       num_shown=4,  # Rows and columns of the swap grid.

@@ -30,6 +30,7 @@ class Context:
     num_pairs: pairs of the swap protocol.
     pair_seed: seed of the pairs.
     both_orders: whether each pair is followed by its reverse.
+    pairs_file: published pairs instead, see `evaluation.pairs`.
     num_clips: clips of the other protocols, at most.
     x_T: start of the swap sampler, see `sampling.swap`.
     seed: seed of the sampling noise.
@@ -52,6 +53,7 @@ class Context:
   num_pairs: int = 256
   pair_seed: int = 0
   both_orders: bool = False
+  pairs_file: str | None = None
   num_clips: int = 512
   x_T: str = 'dynamics_clip'
   seed: int = 0

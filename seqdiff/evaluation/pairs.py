@@ -1,13 +1,19 @@
-"""The pairs of clips that a swap protocol judges: drawn once, kept in a file.
+"""The pairs of clips that a swap protocol judges: drawn once, or published.
 
 Version 1: clip a gives the static code and clip b the dynamic codes. The two
 differ in at least one static class, and in at least one dynamic class if the
 data set has dynamic classes (continuous motion always differs). In
 `both_orders` each pair is followed by its reverse. The draw depends on the
-labels and the seed only.
+labels and the seed only; it is kept in a file.
+
+Published pairs are a csv file with the names of clip A and clip B in columns
+`path_A`, `video_path_A` or `filename_A` and the same with B, other columns
+aside: vox1_pairs.csv, mug_pairs.csv and celebv_pairs.csv of DiffSDA
+(https://github.com/azencot-group/DiffSDA, splits/).
 """
 
 from collections.abc import Sequence
+import csv
 import dataclasses
 import json
 import os
@@ -18,16 +24,20 @@ import numpy as np
 from seqdiff.data import batch as data_batch
 
 VERSION = 1
+_COLUMNS = ('path', 'video_path', 'filename')
 _TRIES = 100  # Draws per pair before a data set counts as too uniform.
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-  """Indices of the clips: pair i swaps clip a[i] and clip b[i]."""
+  """Indices of the clips: pair i swaps clip a[i] and clip b[i].
+
+  The seed is that of the draw; None: the pairs are published ones.
+  """
 
   a: np.ndarray
   b: np.ndarray
-  seed: int
+  seed: int | None
 
 
 def draw(
@@ -120,6 +130,47 @@ def load_or_draw(
   part.write_text(json.dumps({**head, 'pairs': rows}) + '\n')
   os.replace(part, path)
   return pairs
+
+
+def read(
+    path: str | os.PathLike[str], dataset: data_batch.Dataset, split: str
+) -> Pairs:
+  """Reads published pairs; of each video its first clip is meant.
+
+  Raises:
+    ValueError: for a file of another form, a data set whose clips have no
+      names, and for names that are not those of clips of the split.
+  """
+  try:
+    with open(path, newline='', encoding='utf-8-sig') as file:
+      rows = list(csv.DictReader(file))
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise ValueError(
+        f'config.eval.pairs_file={path} cannot be read ({error}); expected a '
+        'csv file in UTF-8. Correct its name, or set None to draw '
+        'pairs.') from error
+  column = next((c for c in _COLUMNS if rows and {f'{c}_A', f'{c}_B'} <= set(
+      rows[0])), None)
+  if column is None:
+    raise ValueError(
+        f'{path} has {len(rows)} rows of columns '
+        f'{", ".join(rows[0]) if rows else "unknown"}; expected rows with '
+        f'{", ".join(f"{c}_A, {c}_B" for c in _COLUMNS)} (two of them).')
+  places = {name.removesuffix('#0'): place
+            for place, name in enumerate(dataset.names.get(split, ()))
+            if name.endswith('#0')}
+  names = [[(row[f'{column}_{side}'] or '').removesuffix('.mp4')
+            for row in rows] for side in 'AB']
+  unknown = sorted(set(names[0] + names[1]) - places.keys())
+  if unknown:
+    raise ValueError(
+        f'{path} names {len(unknown)} clips, such as '
+        f'{", ".join(map(repr, unknown[:3]))}, that are not in split {split!r} '
+        f'of {dataset.name}; expected some of its {len(places)} names, such as '
+        f'{next(iter(places), None)!r}. Prepare the set with all of them, or '
+        'remove such rows.')
+  a, b = (np.array([places[n] for n in side], np.int32) for side in names)
+  return Pairs(a, b, None)
 
 
 def chance(factors: Sequence[data_batch.Factor]) -> float:

@@ -1,5 +1,6 @@
 """Pairs are drawn once, from labels and seed, and differ in both kinds."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -150,3 +151,46 @@ def test_chance_is_the_product_over_the_factors():
   factors = [data_batch.Factor('a', 'static', 4),
              data_batch.Factor('b', 'static', 5)]
   assert pairs.chance(factors) == pytest.approx(0.05)
+
+
+class TestPublished:
+  """Pairs of a csv file, by the names of videos."""
+
+  NAMES = ('b#1', 'data/E/1.6/v/2#0', 'a#0', 'b#0', 'a#1')
+
+  def read(self, tmp_path, text, names=NAMES):
+    path = tmp_path / 'pairs.csv'
+    path.write_text(text)
+    dataset = dataclasses.replace(_random(5), names={'test': names})
+    return pairs.read(path, dataset, 'test')
+
+  @pytest.mark.parametrize('text', [
+      'filename_A,filename_B\na.mp4,b.mp4\nb.mp4,data/E/1.6/v/2\n',
+      'video_path_A,categ_A,subj_A,video_path_B,categ_B,subj_B\n'
+      'a,0,1,b,2,3\nb,2,3,data/E/1.6/v/2,4,5\n',
+      'path_A,speaker_id_A,yt_id_A,vid_id_A,'
+      'path_B,speaker_id_B,yt_id_B,vid_id_B\n'
+      'a,1,x,8,b,2,y,2\nb,2,y,2,data/E/1.6/v/2,3,v,2\n'])
+  def test_layouts_of_diffsda_name_the_first_clips(self, tmp_path, text):
+    found = self.read(tmp_path, text)
+    assert found.a.tolist() == [2, 3] and found.b.tolist() == [3, 1]
+    assert found.seed is None
+
+  @pytest.mark.parametrize('text, message', [
+      ('path_A,path_B\na,b\nz,y\nb,x\nw,a\n',
+       r"names 4 clips, such as 'w', 'x', 'y', that are not in split 'test' of "
+       r"toy; expected some of its 3 names, such as 'data/E"),
+      ('first,second\na,b\n', 'has 1 rows of columns first, second; expected'),
+      ('path_A,path_B\n', 'has 0 rows of columns unknown; expected rows with'),
+  ])
+  def test_other_files_are_refused(self, tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+      self.read(tmp_path, text)
+
+  def test_a_set_without_names_is_refused(self, tmp_path):
+    with pytest.raises(ValueError, match='expected some of its 0 names'):
+      self.read(tmp_path, 'path_A,path_B\na,b\n', names=())
+
+  def test_a_file_that_is_not_there_is_named(self, tmp_path):
+    with pytest.raises(ValueError, match=r'pairs_file=.*nowhere.csv cannot be'):
+      pairs.read(tmp_path / 'nowhere.csv', _random(), 'test')

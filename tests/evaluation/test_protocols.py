@@ -125,6 +125,21 @@ class TestSwap:
     with pytest.raises(ValueError, match='pairs.json holds pairs for'):
       swap.run(toy.make_context(tmp_path, pair_seed=1))
 
+  def test_published_pairs_take_the_place_of_drawn_ones(self, toy, tmp_path):
+    dataset = toy.make_dataset()
+    dataset = dataclasses.replace(dataset, names={
+        'test': [f'v{k}#0' for k in range(24)]})
+    who = dataset.splits['test'].arrays['labels/who']
+    others = [k for k in range(24) if who[k] != who[3]]
+    path = tmp_path / 'pairs.csv'
+    path.write_text('path_A,path_B\n' + ''.join(
+        f'v3,v{k}.mp4\n' for k in [3, 3, *others[:3]]))
+    metrics, counts = swap.run(toy.make_context(
+        tmp_path, dataset, pairs_file=str(path)))
+    assert counts['pairs'] == 5 and not (tmp_path / 'pairs.json').exists()
+    # The real clip b shows who a is in the two pairs of equal clips only.
+    assert metrics['reference/copy_b/static_accuracy'] == pytest.approx(0.4)
+
 
 @dataclasses.dataclass(frozen=True)
 class Constant:

@@ -1,9 +1,9 @@
 """The swap protocol: who performs, and what, judged with reference rows.
 
-Version 1. For each pair (a, b) of a versioned pair file the static code of a
-is decoded with the dynamic codes of b; judges say on which frames the static
-classes of a and the dynamics of b are shown, and on which both are ("joint",
-which exposes a model that copies one of the clips).
+Version 1. For each pair (a, b) of a versioned or published pair file the static
+code of a is decoded with the dynamic codes of b; judges say on which frames the
+static classes of a and the dynamics of b are shown, and on which both are
+("joint", which exposes a model that copies one of the clips).
 
 Reference rows say what the numbers mean; each is scored like a swap:
 
@@ -38,10 +38,7 @@ VERSION = 1
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts of the protocol; the context has a jury."""
   factors = ctx.dataset.factors
-  pairs = pair_lib.load_or_draw(
-      ctx.workdir / 'pairs.json', ctx.dataset, ctx.split,
-      num_pairs=ctx.num_pairs, seed=ctx.pair_seed,
-      both_orders=ctx.both_orders)
+  pairs = _pairs(ctx)
   swap = swap_sampler.make_swap(ctx.method, x_T=ctx.x_T)
   rebuild = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
   key = keys.named(jax.random.key(ctx.seed), 'swap')
@@ -86,6 +83,16 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   metrics.update(_chance(ctx.dataset))
   return metrics, {'pairs': len(pairs.a), 'frames': int(mask.sum()),
                    'judges': len(ctx.jury.params)}
+
+
+def _pairs(ctx) -> pair_lib.Pairs:
+  """Those of a published file, if one is given."""
+  if ctx.pairs_file is not None:
+    return pair_lib.read(ctx.pairs_file, ctx.dataset, ctx.split)
+  return pair_lib.load_or_draw(
+      ctx.workdir / 'pairs.json', ctx.dataset, ctx.split,
+      num_pairs=ctx.num_pairs, seed=ctx.pair_seed,
+      both_orders=ctx.both_orders)
 
 
 def _batches(ctx, pairs) -> Iterator[tuple[types.Batch, ...]]:
