@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import functools
 import os
+import threading
 
 import numpy as np
 from PIL import Image
@@ -29,9 +30,9 @@ def haar() -> Detector:
   """
   try:
     import cv2  # Optional: the extra `faces`.
-    cascade = cv2.CascadeClassifier(
-        os.path.join(cv2.data.haarcascades, _CASCADE))
-    reason = 'it holds no cascades' if cascade.empty() else None
+    path = os.path.join(cv2.data.haarcascades, _CASCADE)
+    empty = cv2.CascadeClassifier(path).empty()
+    reason = 'it holds no cascades' if empty else None
   except (ImportError, AttributeError) as error:
     reason = str(error)
   if reason is not None:
@@ -40,9 +41,13 @@ def haar() -> Detector:
         'expected it, with its Haar cascades, which OpenCV 5 has no more. Run: '
         'pip install "seqdiff[faces]" (in a clone: -e ".[faces]").')
 
+  own = threading.local()  # Two threads must not share a cascade.
+
   def detect(picture):
+    if not hasattr(own, 'cascade'):
+      own.cascade = cv2.CascadeClassifier(path)
     smallest = int(_SMALLEST * min(picture.shape))
-    return cascade.detectMultiScale(
+    return own.cascade.detectMultiScale(
         picture, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest))
 
   return detect

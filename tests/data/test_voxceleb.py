@@ -1,11 +1,14 @@
 """VoxCeleb's faces: who is for tests, which frames, what cannot be used."""
 
 import json
+import os
+import time
 
 import numpy as np
 import pytest
 
 from seqdiff.data import disk
+from seqdiff.data import films
 from seqdiff.data import prepare
 from seqdiff.data.builders import voxceleb
 
@@ -150,6 +153,38 @@ def test_short_clips_and_broken_pictures_are_skipped_by_name(
       'data/Fay_Wray/1.6/video/3': 'is too short: 9 frames, a clip takes 10',
       'data/Fay_Wray/1.6/video/4': 'has a frame that is no picture: 3.jpg'}
   assert '2 of 8 videos were skipped' in told
+
+
+def test_videos_read_ahead_keep_their_order_names_and_reasons(
+    tmp_path, write_pictures, monkeypatch):
+  # Even clips come late; of clip 7 the second window cannot be read.
+  for number in range(12):
+    where = write(write_pictures, tmp_path / 'raw',
+                  SPEAKERS[number % 2], number=number, length=30)
+    if number == 7:
+      (where / '15.jpg').write_bytes(b'junk')
+  really = films.clips
+
+  def clips(path, **options):
+    if int(path.name) % 2 == 0:
+      time.sleep(0.02)
+    return really(path, **options)
+
+  monkeypatch.setattr(films, 'clips', clips)
+  monkeypatch.setattr(os, 'cpu_count', lambda: 3)
+  build(tmp_path / 'raw', tmp_path, num_frames=10, take='all')
+  found = manifest(tmp_path)
+  assert found['skipped'] == {'data/Eartha_Kitt/1.6/video/7': (
+      'has a frame that is no picture: 15.jpg; 1 clips before that were used')}
+  for split, first in ('train', 0), ('test', 1):
+    assert [(v['video'], v['clips']) for v in found['splits'][split]] == [
+        (f'data/{SPEAKERS[first]}/1.6/video/{k}', 1 if k == 7 else 3)
+        for k in range(first, 12, 2)]
+  dataset = load(tmp_path)
+  for split, source in dataset.splits.items():
+    assert len(source) == len(dataset.names[split])
+    for i, name in enumerate(dataset.names[split]):
+      assert source[i]['x'][0, 0, 0, 1] == 40 * int(name[-1])
 
 
 class TestRefused:

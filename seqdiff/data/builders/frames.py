@@ -227,12 +227,12 @@ class Frames(base.Builder):
   def _generate_examples(self, split):
     config = self.builder_config
     videos = [v for v in config.catalogue.videos if v.split == split]
-    for video in tqdm.tqdm(videos, desc=split):
+    for video, clips in self._read(tqdm.tqdm(videos, desc=split)):
       labels = {f.name: f.values.index(video.labels[f.name])
                 for f in config.factors}
       count = 0
       try:
-        for clip in self._clips_of(video):
+        for clip in clips:
           yield _name(video.name, count), {'x': clip, **labels}
           count += 1
       except film_lib.Unreadable as error:
@@ -248,6 +248,10 @@ class Frames(base.Builder):
           f'can be used ({reasons}{"; ..." if len(videos) > 3 else ""}). '
           'Expected at least one; nothing was written. Repair or remove such '
           'videos, add others, or if they are short choose fewer frames.')
+
+  def _read(self, videos):
+    """Each video and its clips, in order."""
+    return ((video, self._clips_of(video)) for video in videos)
 
   def _clips_of(self, video):
     """The clips of one video; raises Unreadable."""

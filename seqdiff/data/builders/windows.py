@@ -11,7 +11,10 @@ a window of 32 frames 1.3 MB, and a value is off by 1.6 of 255 on average (of a
 portrait of many details).
 """
 
+import collections
+from concurrent import futures
 import io
+import os
 from typing import Any
 
 import numpy as np
@@ -63,6 +66,28 @@ class Windows(frames.Frames):
     return tfds.features.Sequence(
         tfds.features.Image(shape=shape[1:], encoding_format='jpeg'))
 
+  def _read(self, videos):
+    """As its base, but the next videos are read ahead, on all cores."""
+    cores = os.cpu_count() or 1
+    waiting = collections.deque()
+    with futures.ThreadPoolExecutor(cores) as pool:
+      for video in videos:
+        waiting.append((video, pool.submit(self._all_clips_of, video)))
+        if len(waiting) > 2 * cores:
+          yield _next(waiting)
+      while waiting:
+        yield _next(waiting)
+
+  def _all_clips_of(self, video):
+    """The clips of one video, and why there are no more, or None."""
+    clips = []
+    try:
+      for clip in self._clips_of(video):
+        clips.append(clip)
+    except film_lib.Unreadable as error:
+      return clips, error
+    return clips, None
+
   def _clips_of(self, video):
     for clip in self._windows_of(video):
       yield [_jpeg(frame) for frame in clip] if self._compressed else clip
@@ -72,6 +97,19 @@ class Windows(frames.Frames):
     return film_lib.clips(
         video.path, size=o.size, num_frames=o.num_frames, take=o.take,
         min_frames=MIN_FRAMES, **options)
+
+
+def _next(waiting):
+  """The first video that waits, and its clips."""
+  video, job = waiting.popleft()
+
+  def clips():
+    found, error = job.result()
+    yield from found
+    if error is not None:
+      raise error
+
+  return video, clips()
 
 
 def _jpeg(frame: np.ndarray) -> bytes:
