@@ -26,7 +26,7 @@ def film(number: int, num_frames: int = 12) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch):
-  """Finds the white square, but looks at no more than the first columns."""
+  """Finds the white square."""
 
   def detect(picture):
     rows = np.flatnonzero(picture[:, 48] > 250)
