@@ -71,7 +71,7 @@ def restore(
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Raises ValueError for protocols that a prior of this model does not have."""
+  """Raises ValueError for protocols that a prior of its model has not."""
   if config.eval.protocols:
     runner.check(
         config.eval.protocols, _model(config).dataset, of_prior=True)

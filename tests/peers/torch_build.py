@@ -58,12 +58,19 @@ def _diffsda(options, size):
 
 def _video_nets(options, size, remat):
   """What reads frames, the size of its result; what denoises, its channels."""
-  channels, net = options.pop('image_channels'), options.pop('denoiser')
+  channels, net = options.pop('image_channels'), _denoiser(options)
   unet = torch_unet.UNet(
       channels, channels, embeddings=2 * (4 * net['channels'],), remat=remat,
       as_published=options.pop('as_published'), **net)
   return (*_frames(options.pop('encoder'), channels, size, remat), unet,
           net['channels'])
+
+
+def _denoiser(options):
+  """Options of the U-Net, which draws each frame on its own."""
+  net = options.pop('denoiser')
+  assert not net.pop('temporal'), 'the peer has no attention over time'
+  return net
 
 
 def _series_nets(options):
@@ -81,7 +88,7 @@ def _divid(options, size):
   codes = {k: options.pop(k) for k in ('static_dim', 'dynamic_dim')}
   static, dynamic = codes.values()
   frames, features = _frames(options.pop('backbone'), channels, size, remat)
-  net = options.pop('denoiser')
+  net = _denoiser(options)
   cross = net['attention'] == 'cross'
   embeddings = [4 * net['channels']]  # Of t.
   if not cross:

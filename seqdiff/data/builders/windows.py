@@ -3,7 +3,7 @@
 A clip is a window of `--num_frames` consecutive frames, or of fewer where the
 video ends, but of at least `MIN_FRAMES`: shorter videos are skipped, as in the
 released code of DiffSDA. The loader chooses frames of it; with
-`config.data.take='shrunk'` its stride is smaller in short clips, as there.
+`config.data.take='shrinking'` its stride is smaller in short clips, as there.
 
 Departure: frames of 128 pixels and more are kept as JPEG of quality 95, 4:4:4,
 each by itself. A frame of 256 x 256 pixels then takes 41 KB instead of 197 KB,
