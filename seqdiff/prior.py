@@ -86,6 +86,8 @@ def evaluate(
     ValueError: for a protocol of models, or data that it does not suit.
   """
   check(config)
+  if not config.eval.protocols:
+    return {}
   sampler = restore(config, workdir)
   model, settings = sampler.model, config.eval
 
