@@ -8,7 +8,7 @@ its accuracy on clips of the evaluation split.
 
 Names: `component_<k>/<factor>`, `components/<factor>`, and `average`, the mean
 of the latter. Beside each name of a factor stand `reference/chance/<name>`, the
-share of the largest class of the evaluated clips, and
+share of the largest class of the evaluated clips, and beside `components` also
 `reference/whole_code/<name>`, the same regression on the whole code.
 `static_variance/component_<k>` and `dynamic_variance/component_<k>` are the
 shares of the variance of standardised codes. A factor of which the labelled or
@@ -68,7 +68,6 @@ def run(
     if min(len(np.unique(labels)) for labels in y) < 2:
       continue
     chance = float(np.bincount(y[1]).max() / len(y[1]))
-    whole = _accuracy(train.static, y[0], test.static, y[1])
     for name, columns in {
         **{f'component_{k + 1}': [k] for k in range(inputs[0].shape[1])},
         'components': slice(None)}.items():
@@ -76,7 +75,8 @@ def run(
       fitted, judged = (x[:, columns] for x in inputs)
       metrics[name] = _accuracy(fitted, y[0], judged, y[1])
       metrics[f'reference/chance/{name}'] = chance
-      metrics[f'reference/whole_code/{name}'] = whole
+    metrics[f'reference/whole_code/{name}'] = _accuracy(
+        train.static, y[0], test.static, y[1])
     together.append(metrics[f'components/{factor.name}'])
   if together:
     metrics['average'] = float(np.mean(together))
