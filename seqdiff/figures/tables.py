@@ -72,6 +72,17 @@ _SWAP = (
     Column('joint', 'joint_accuracy'),
 )
 
+_GENERATION = (
+    Column('s kept: static', 'static_kept/static_accuracy'),
+    Column('dynamic', 'static_kept/dynamic_accuracy'),
+    Column('d kept: static', 'dynamic_kept/static_accuracy'),
+    Column('dynamic', 'dynamic_kept/dynamic_accuracy'),
+    Column('consistency', 'static_consistency'),
+    Column('change', 'temporal_difference', ''),
+    Column('H(y)', '*/marginal_entropy', ''),
+    Column('H(y given x)', '*/conditional_entropy', ''),
+)
+
 TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     'results': Table('swap', _RUN, _SWAP),
     'attributes': Table(
@@ -103,6 +114,20 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('D→S', 'd_to_s/*'),
             Column('S→S', 's_to_s/*'),
             Column('D→D', 'd_to_d/*'),
+        ),
+    ),
+    'generation': Table('generation', ('config', 'step'), _GENERATION),
+    'priors': Table(
+        'generation', ('config', 'step'), _GENERATION, variants=True),
+    'exploration': Table(
+        'exploration',
+        ('config', 'step'),
+        (
+            Column('1', 'component_1/*'),
+            Column('2', 'component_2/*'),
+            Column('3', 'component_3/*'),
+            Column('4', 'component_4/*'),
+            Column('1 to 4', 'components/*'),
         ),
     ),
     'solvers': Table(
