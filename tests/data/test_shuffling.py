@@ -32,6 +32,15 @@ def test_the_order_is_that_of_tfds_in_memory(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_sets_that_are_not_shuffled_keep_their_order(tmp_path):
+  with shuffling.in_a_file():
+    ours = shuffle.Shuffler(
+        tmp_path, hash_salt='train', disable_shuffling=True)
+  for number in (2, 0, 11, 1):
+    ours.add(number, bytes([number]))
+  assert list(ours) == [(n, bytes([n])) for n in (0, 1, 2, 11)]
+
+
 def test_two_records_of_one_key_are_an_error(tmp_path):
   with shuffling.in_a_file():
     ours = fill(shuffle.Shuffler(tmp_path, hash_salt='train'), 'aba')

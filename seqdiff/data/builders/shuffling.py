@@ -30,20 +30,21 @@ def in_a_file() -> Iterator[None]:
 
 
 class _Shuffler(shuffle.Shuffler):
-  """Gives back records by the hash of their keys."""
+  """Gives back records by the hash of their keys, or by numbers as keys."""
 
   def __init__(self, dirpath, **kwargs):
     super().__init__(dirpath, **kwargs)
     self._file = tempfile.TemporaryFile(dir=dirpath)
-    self._places = []  # Hash of the key, start and length in bytes.
+    # What records are ordered by, their start and their length in bytes.
+    self._places = []
 
   @property
   def bucket_lengths(self):
     return [len(self._places)]
 
   def add(self, key, data):
-    self._places.append(
-        (self._hasher.hash_key(key), self._total_bytes, len(data)))
+    rank = key if self._disable_shuffling else self._hasher.hash_key(key)
+    self._places.append((rank, self._total_bytes, len(data)))
     self._file.write(data)
     self._total_bytes += len(data)
     self._num_examples += 1
