@@ -274,6 +274,7 @@ class TestFineTuning:
       'optim.ema_decay=None', 'optim.warmup_steps=0', 'train.num_steps=1',
       'train.save_every=1', 'eval.protocols=()'))
 
+  @pytest.mark.slow
   def test_training_starts_as_the_other_run_ended(
       self, run_dir, model, clips, tmp_path, cli, small):
     ended = cli(*small, *self.FLAGS, f'--workdir={tmp_path / "run"}',

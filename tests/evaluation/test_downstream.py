@@ -122,6 +122,7 @@ def test_targets_of_other_clips_teach_nothing(tmp_path):
   assert mixed['mae'] > 0.9 * mixed['reference/constant/mae']
 
 
+@pytest.mark.slow
 def test_the_published_second_repeat_goes_on_from_the_first(tmp_path):
   metrics, counts = _run('month_as_published', tmp_path, learning_rate=4e-5)
   alone, _ = _run('month', tmp_path, learning_rate=4e-5)

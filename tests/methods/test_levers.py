@@ -272,8 +272,10 @@ def test_static_code_of_all_frames_in_any_order_is_the_plain_one(real):
 
 @pytest.mark.parametrize('levers', [
     dict(static_frames=2, frames_per_step=2),
-    dict(static_frames=3, recolour=True, frames_per_step=3),
-    dict(recolour=True, centre=True, frames_per_step=2)])
+    pytest.param(dict(static_frames=3, recolour=True, frames_per_step=3),
+                 marks=pytest.mark.slow),
+    pytest.param(dict(recolour=True, centre=True, frames_per_step=2),
+                 marks=pytest.mark.slow)])
 def test_frames_that_are_not_decoded_need_not_be_encoded(real, levers):
   method, params, batch = real
   method = dataclasses.replace(method, **levers)
