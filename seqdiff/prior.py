@@ -9,6 +9,7 @@ codes of its training clips are kept in `<workdir>/codes.npz`.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -198,7 +199,7 @@ class Sampler:
             'the prior was trained on. Cut them.')
       known = prior.split((np.asarray(prior.join(known)) - mean) / std)
     key = keys.named(jax.random.key(seed), 'prior')
-    draw = jax.jit(prior.sample, static_argnames='keep')
+    draw = _sampler(prior)
     parts = []
     for start in range(0, count, batch_size):
       # The last batch begins anew with the first clips: all have one size.
@@ -209,6 +210,11 @@ class Sampler:
       parts.append(np.asarray(prior.join(found)))
     z = np.concatenate(parts)[:count] * std + mean
     return jax.device_get(prior.split(z))
+
+
+@functools.lru_cache  # The same prior again compiles nothing.
+def _sampler(prior):
+  return jax.jit(prior.sample, static_argnames='keep')
 
 
 def _model(config) -> model_lib.Model:

@@ -3,6 +3,9 @@
 import dataclasses
 
 import jax
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -77,6 +80,18 @@ def test_samples_do_not_depend_on_the_batch_size(runs, keep):
   assert np.abs(whole.dynamic[4] - whole.dynamic[0]).max() > 1e-2
 
 
+def test_judges_look_at_what_it_samples(runs, cli):
+  ended = cli(*_flags(runs), '--mode=evaluate', '--config.eval.num_clips=12',
+              '--config.eval.protocols=("generation",)')
+  assert ended.code == 0, ended.err
+  path = runs / 'prior/results/generation.json'
+  assert str(path) in ended.out
+  result = json.loads(path.read_text())
+  assert result['counts'] == {'clips': 12, 'judges': 1}
+  assert 'reference/real/static_consistency' in result['metrics']
+  assert (runs / 'model/judges/0/config.json').exists()
+
+
 @pytest.mark.parametrize('keep', ['static', 'dynamic'])
 def test_completion_keeps_one_kind_of_code(runs, keep):
   sampler = prior.load(runs / 'prior')
@@ -135,12 +150,13 @@ def test_a_model_without_a_prior_is_refused(runs, cli, small, mode):
   assert f'--mode={mode} with method.name=diffsda' in ended.err
 
 
-def test_codes_of_another_model_are_refused(runs, tmp_path, cli, small):
+def test_codes_of_another_model_are_refused(runs, tmp_path, cli):
   (tmp_path / 'codes.npz').write_bytes(
       (runs / 'prior/codes.npz').read_bytes())
   other = tmp_path / 'model'
-  assert cli(*small, f'--workdir={other}', '--config.seed=1',
-             '--config.eval.protocols=()').code == 0
+  shutil.copytree(runs / 'model', other)
+  config = json.loads((other / 'config.json').read_text())
+  (other / 'config.json').write_text(json.dumps({**config, 'seed': 1}))
   ended = cli(*_flags(runs)[:-2], f'--workdir={tmp_path}',
               f'--config.model.workdir={other}')
   assert ended.code == 2
