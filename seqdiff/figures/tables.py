@@ -55,13 +55,14 @@ class Table:
     protocol: name of the result file that it is made of.
     facts: names in `FACTS`, the columns that say what was run.
     columns: the columns with numbers.
-    variants: whether it shows the variants of configs, and only these.
+    variants: whether it shows the variants of configs, and only these; None:
+      both.
   """
 
   protocol: str
   facts: Sequence[str]
   columns: Sequence[Column]
-  variants: bool = False
+  variants: bool | None = False
 
 
 _RUN = ('config', 'data set', 'step', 'hardware')
@@ -70,17 +71,6 @@ _SWAP = (
     Column('static', 'static_accuracy'),
     Column('dynamic', 'dynamic_accuracy'),
     Column('joint', 'joint_accuracy'),
-)
-
-_GENERATION = (
-    Column('s kept: static', 'static_kept/static_accuracy'),
-    Column('dynamic', 'static_kept/dynamic_accuracy'),
-    Column('d kept: static', 'dynamic_kept/static_accuracy'),
-    Column('dynamic', 'dynamic_kept/dynamic_accuracy'),
-    Column('consistency', 'static_consistency'),
-    Column('change', 'temporal_difference', ''),
-    Column('H(y)', '*/marginal_entropy', ''),
-    Column('H(y given x)', '*/conditional_entropy', ''),
 )
 
 TABLES: Mapping[str, Table | Callable[[Results], str]] = {
@@ -116,9 +106,21 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('D→D', 'd_to_d/*'),
         ),
     ),
-    'generation': Table('generation', ('config', 'step'), _GENERATION),
-    'priors': Table(
-        'generation', ('config', 'step'), _GENERATION, variants=True),
+    'generation': Table(
+        'generation',
+        ('config', 'step'),
+        (
+            Column('s kept: static', 'static_kept/static_accuracy'),
+            Column('dynamic', 'static_kept/dynamic_accuracy'),
+            Column('d kept: static', 'dynamic_kept/static_accuracy'),
+            Column('dynamic', 'dynamic_kept/dynamic_accuracy'),
+            Column('consistency', 'static_consistency'),
+            Column('change', 'temporal_difference', ''),
+            Column('H(y)', '*/marginal_entropy', ''),
+            Column('H(y given x)', '*/conditional_entropy', ''),
+        ),
+        variants=None,
+    ),
     'exploration': Table(
         'exploration',
         ('config', 'step'),
@@ -186,7 +188,8 @@ def render(
   lines = [cells.line(titles), cells.line([':--'] * left + ['--:'] * right)]
   for name, by_protocol in sorted(found.items()):
     is_variant = '-' in name
-    if table.protocol not in by_protocol or is_variant != table.variants:
+    if table.protocol not in by_protocol or (
+        table.variants not in (None, is_variant)):
       continue
     result = by_protocol[table.protocol]
     facts = [FACTS[fact](name, result) for fact in table.facts]
