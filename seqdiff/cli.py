@@ -20,11 +20,8 @@ from seqdiff.core import errors
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, such as configs/quickstart.py.',
     lock_config=True)
-DATA = config_flags.DEFINE_config_file(
-    'data', None, 'Config file whose data and protocols are taken in place of '
-    'those of the model; its values are --data.<section>.<key>=<value>.',
-    lock_config=True)
 
+_FILES = ('config', 'data')  # Flags of config files, if a program has them.
 _NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
               '--config=configs/quickstart.py.')
 
@@ -86,17 +83,18 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses flags; a wrong one ends in one paragraph and exit code 2."""
   given = {name: [arg.removeprefix(f'--{name}.').partition('=') for arg in argv
                   if arg.startswith(f'--{name}.')]
-           for name in ('config', 'data')}
+           for name in _FILES if name in flags.FLAGS}
   try:
     for name, pairs in given.items():
       _check_keys(argv, name, [key for key, _, _ in pairs])
     # The parsers of ml_collections know no None, which means off.
-    rest = flags.FLAGS([arg for arg in argv if not (
-        arg.startswith(('--config.', '--data.')) and arg.endswith('=None'))])
-    for holder, pairs in zip((CONFIG, DATA), given.values()):
+    is_none = lambda arg: arg.endswith('=None') and arg.startswith(
+        tuple(f'--{name}.' for name in given))
+    rest = flags.FLAGS([arg for arg in argv if not is_none(arg)])
+    for name, pairs in given.items():
       for key, value in {key: value for key, _, value in pairs}.items():
         if value == 'None':  # The last one counts.
-          config_path.set_value(key, holder.value, None)
+          config_path.set_value(key, flags.FLAGS[name].value, None)
     return rest
   except (ValueError, flags.Error) as error:
     text = ' '.join(str(error).split()).removesuffix('.')

@@ -15,6 +15,7 @@ import pathlib
 
 from absl import flags
 import jax
+from ml_collections import config_flags
 
 from seqdiff import cli
 from seqdiff import modes
@@ -27,6 +28,10 @@ _MODE = flags.DEFINE_string(
 _A = flags.DEFINE_string(
     'a', None, 'With --mode=swap and --b: a film or a folder of pictures.')
 _B = flags.DEFINE_string('b', None, 'The other one; each gets its motion.')
+_DATA = config_flags.DEFINE_config_file(
+    'data', None, 'Config file whose data and protocols are taken in place of '
+    'those of the model; its values are --data.<section>.<key>=<value>.',
+    lock_config=True)
 _PLATFORM = flags.DEFINE_enum(
     'platform', None, ['cpu', 'gpu', 'tpu'],
     'Fail unless JAX finds this platform; default: the best that it finds.')
@@ -41,7 +46,7 @@ def main() -> None:
   _require_platform(_PLATFORM.value)
   workdir = pathlib.Path(_WORKDIR.value or f'runs/{cli.config_name()}')
   modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
-                 data=cli.DATA.value)
+                 data=_DATA.value)
 
 
 def _require_platform(platform: str | None) -> None:
