@@ -7,10 +7,14 @@
   python -m seqdiff.main --config=configs/prior.py ...
       --mode=train|generate|explore
 
+Several processes, as on a TPU pod, train one model: each gets the same command
+with --distributed, and --workdir is a folder that all of them see.
+
 `train` continues a run that was stopped, draws its figures and ends with the
 protocols of `config.eval.protocols`. The other modes read its checkpoint.
 """
 
+import contextlib
 import pathlib
 
 from absl import flags
@@ -18,7 +22,9 @@ import jax
 from ml_collections import config_flags
 
 from seqdiff import cli
+from seqdiff import distributed
 from seqdiff import modes
+from seqdiff import run
 from seqdiff.core import errors
 
 _WORKDIR = flags.DEFINE_string(
@@ -35,6 +41,10 @@ _DATA = config_flags.DEFINE_config_file(
 _PLATFORM = flags.DEFINE_enum(
     'platform', None, ['cpu', 'gpu', 'tpu'],
     'Fail unless JAX finds this platform; default: the best that it finds.')
+_DISTRIBUTED = flags.DEFINE_string(
+    'distributed', 'off',
+    'With --mode=train: auto (TPU pods, Slurm, Open MPI), or '
+    '<host:port>,<n>,<i>: address of process 0, number of processes, this one.')
 
 
 def main() -> None:
@@ -42,11 +52,22 @@ def main() -> None:
   if _MODE.value not in modes.MODES:
     raise errors.unknown_name('mode', _MODE.value, modes.MODES)
   config = cli.require_config()
-  cli.use_all_cores(config)
+  if _DISTRIBUTED.value == 'off':
+    cli.use_all_cores(config)
+  elif _MODE.value != 'train':
+    raise ValueError(
+        f'--distributed={_DISTRIBUTED.value} with --mode={_MODE.value}; '
+        'expected --mode=train. Leave --distributed out: the other modes run '
+        'in one process.')
+  distributed.connect(_DISTRIBUTED.value)
   _require_platform(_PLATFORM.value)
+  if _DISTRIBUTED.value != 'off':
+    distributed.check_same(run.to_plain(config))
   workdir = pathlib.Path(_WORKDIR.value or f'runs/{cli.config_name()}')
-  modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
-                 data=_DATA.value)
+  first = jax.process_index() == 0
+  with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
+    modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
+                   data=_DATA.value)
 
 
 def _require_platform(platform: str | None) -> None:

@@ -39,9 +39,10 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
   if not _is_complete(run.train(method, config, dataset, workdir), workdir):
     return
   model = model_lib.restore(config, workdir, dataset=dataset)
-  _draw_reconstruction(model)
-  if _has_factors(config):
-    _draw_swap(model)
+  if _is_first():
+    _draw_reconstruction(model)
+    if _has_factors(config):
+      _draw_swap(model)
   _evaluate(model)
 
 
@@ -238,16 +239,24 @@ def _is_complete(result, workdir) -> bool:
     print(f'Stopped after step {result.step}, which was saved; the same '
           'command continues.')
     return False
-  curves.training_curves(
-      workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
+  if _is_first():
+    curves.training_curves(
+        workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
   return True
+
+
+def _is_first() -> bool:
+  """Of several processes one draws; all evaluate, as judges need them all."""
+  return jax.process_index() == 0
 
 
 def _train_prior(config, workdir) -> None:
   """Trains a latent prior or continues, draws its samples, runs protocols."""
   prior.check(config)
   if _is_complete(prior.train(config, workdir), workdir):
-    _draw_samples(prior.restore(config, workdir), workdir)
+    sampler = prior.restore(config, workdir)
+    if _is_first():
+      _draw_samples(sampler, workdir)
     _print(prior.evaluate(config, workdir), workdir)
 
 

@@ -15,6 +15,7 @@ import os
 import pathlib
 
 import jax
+from jax.experimental import multihost_utils
 import ml_collections
 import numpy as np
 
@@ -242,11 +243,13 @@ def _codes(config, model, workdir) -> Codes:
           run.to_plain(model.config))})
   if not path.exists():
     found = code_lib.read(model.context(), 'train')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix('.tmp.npz')
-    np.savez(part, static=found.static.astype(np.float32),
-             dynamic=found.dynamic.astype(np.float32), identity=identity)
-    os.replace(part, path)
+    if jax.process_index() == 0:
+      path.parent.mkdir(parents=True, exist_ok=True)
+      part = path.with_suffix('.tmp.npz')
+      np.savez(part, static=found.static.astype(np.float32),
+               dynamic=found.dynamic.astype(np.float32), identity=identity)
+      os.replace(part, path)
+  multihost_utils.sync_global_devices('codes')
   with np.load(path) as file:
     if str(file['identity']) != identity:
       raise ValueError(

@@ -20,7 +20,8 @@ FLOORS = {
     'methods': 3,
     'training': 4, 'sampling': 4, 'evaluation': 4,
     'figures': 5,
-    'benchmark': 6, 'build': 6, 'cli': 6, 'construct': 6, 'explore': 6,
+    'benchmark': 6, 'build': 6, 'cli': 6, 'construct': 6,
+    'distributed': 6, 'explore': 6,
     'first_stage': 6, 'jury': 6, 'main': 6, 'model': 6, 'modes': 6, 'prior': 6,
     'run': 6, 'study': 6, '__init__': 6,
 }  # fmt: skip

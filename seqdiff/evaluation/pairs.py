@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 
+import jax
 import numpy as np
 
 from seqdiff.data import batch as data_batch
@@ -102,7 +103,7 @@ def load_or_draw(
     seed: int,
     both_orders: bool = False,
 ) -> Pairs:
-  """Reads the pair file, or draws the pairs and writes it.
+  """Reads the pair file, or draws the pairs and the first process writes it.
 
   Raises:
     ValueError: if the file was made for something else.
@@ -124,6 +125,8 @@ def load_or_draw(
     return Pairs(a, b, seed)
   pairs = draw(dataset, split, num_pairs=num_pairs, seed=seed,
                both_orders=both_orders)
+  if jax.process_index() != 0:
+    return pairs
   rows = np.stack([pairs.a, pairs.b], axis=1).tolist()
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_suffix('.part')

@@ -115,9 +115,14 @@ def write(workdir: str | os.PathLike[str], result: Result) -> pathlib.Path:
 def write_file(
     path: str | os.PathLike[str], result: Result
 ) -> pathlib.Path:
-  """As `write`, to any place; what is there is replaced."""
+  """As `write`, to any place; what is there is replaced.
+
+  Of several processes only the first one writes.
+  """
   _check_metrics(result.metrics)
   path = pathlib.Path(path)
+  if jax.process_index() != 0:
+    return path
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
   try:

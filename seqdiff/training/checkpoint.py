@@ -24,6 +24,7 @@ import zlib
 
 from absl import logging
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
@@ -163,6 +164,7 @@ class Checkpointer:
       skipped[target.name] = why
       logging.warning('Skipped a checkpoint, now %s: %s', target, why)
     if broken:
+      multihost_utils.sync_global_devices('set aside')
       self._manager.reload()
     return skipped
 

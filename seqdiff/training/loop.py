@@ -18,6 +18,7 @@ from typing import Any
 
 from absl import logging
 import jax
+from jax.experimental import multihost_utils
 import numpy as np
 import optax
 
@@ -130,7 +131,7 @@ def train(
         batch = parallel.put(_next_finite(batches, step))
         state, metrics = update(state, batch)
         step += 1
-        last = step == plan.num_steps or stop.is_set()
+        last = step == plan.num_steps or stop(step)
         record.turn(step, metrics, state, last=last)
   finally:
     writer.close()
@@ -252,14 +253,20 @@ def _next_finite(batches: Iterator[types.Batch], step: int) -> types.Batch:
 
 
 @contextlib.contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-  """An event that SIGTERM sets, in the main thread; else it is never set."""
-  event = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield event
+def _sigterm() -> Iterator[Callable[[int], bool]]:
+  """Tells, at a step, whether SIGTERM came; outside the main thread never.
+
+  Of several processes one is enough, and all are told at the same step.
+  """
+  if jax.process_count() > 1:  # JAX has a handler of its own.
+    yield multihost_utils.reached_preemption_sync_point
     return
+  if threading.current_thread() is not threading.main_thread():
+    yield lambda step: False
+    return
+  event = threading.Event()
   former = signal.signal(signal.SIGTERM, lambda *_: event.set())
   try:
-    yield event
+    yield lambda step: event.is_set()
   finally:
     signal.signal(signal.SIGTERM, former)

@@ -15,6 +15,8 @@ import sys
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
+import numpy as np
 import tqdm
 
 try:
@@ -41,17 +43,25 @@ def claim_workdir(
     ignore: dotted keys that may differ, such as 'train.num_steps'.
 
   Raises:
-    ValueError: the directory belongs to another configuration.
+    ValueError: the directory belongs to another configuration, or not all
+      processes see it.
   """
   path = pathlib.Path(workdir) / 'config.json'
   path.parent.mkdir(parents=True, exist_ok=True)
   config = json.loads(json.dumps(config))  # Tuples are lists in a file.
-  if not path.exists():
-    if jax.process_index() == 0:
-      part = path.with_suffix('.part')
-      part.write_text(json.dumps(config, indent=2) + '\n', 'utf-8')
-      os.replace(part, path)
-    return
+  if jax.process_index() == 0 and not path.exists():
+    part = path.with_suffix('.part')
+    part.write_text(json.dumps(config, indent=2) + '\n', 'utf-8')
+    os.replace(part, path)
+  multihost_utils.sync_global_devices('claim')
+  seen = multihost_utils.process_allgather(np.array(path.exists()))
+  if not seen.all():
+    raise ValueError(
+        f'Process {" and ".join(map(str, np.flatnonzero(~seen)))} does not see'
+        f' {path}, which process 0 wrote. Expected one run directory for all'
+        ' processes: set --workdir to a folder on a disk that all machines'
+        ' share.'
+    )
   theirs, yours = _flat(json.loads(path.read_text('utf-8'))), _flat(config)
   absent = '(absent)'
   differences = [

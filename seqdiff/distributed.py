@@ -1,0 +1,103 @@
+"""Several processes, one run: how they find each other and agree."""
+
+from collections.abc import Mapping
+import os
+import re
+import sys
+import threading
+from typing import Any
+
+import jax
+import numpy as np
+
+from seqdiff.evaluation import results
+
+_FORMS = ('expected off; auto on a TPU pod, under Slurm or Open MPI; or '
+          '<host:port>,<n>,<i> with the address of process 0, the number of '
+          'processes and which one this is, in [0, n)')
+
+
+def connect(value: str, *, timeout: float = 120.0) -> None:
+  """Joins the other processes; before anything that JAX computes.
+
+  If they are not all there in time, the process ends with a message and exit
+  code 2: JAX itself would abort, which no caller could catch.
+
+  Args:
+    value: 'off', 'auto' or '<host:port>,<n>,<i>', see --distributed.
+    timeout: seconds to wait for the others.
+
+  Raises:
+    ValueError: for another value, or if 'auto' finds no cluster.
+  """
+  if value == 'off':
+    return
+  given = {} if value == 'auto' else _parse(value)
+  late = threading.Timer(timeout, _give_up, (value, timeout))
+  late.daemon = True
+  late.start()
+  try:
+    # The timer comes first.
+    jax.distributed.initialize(
+        **given, initialization_timeout=int(timeout) + 60)
+  except ValueError as error:
+    raise ValueError(
+        '--distributed=auto, but JAX finds no TPU pod and no job of Slurm or '
+        f'Open MPI here; {_FORMS}. Name the processes, or leave the flag out.'
+    ) from error
+  finally:
+    late.cancel()
+
+
+def check_same(given: Mapping[str, Any]) -> None:
+  """Raises ValueError, on all processes, if they were given different things.
+
+  Args:
+    given: what all should have been given, as JSON can hold it.
+  """
+  digest = np.frombuffer(bytes.fromhex(results.config_hash(given)), np.uint8)
+  devices = jax.devices()
+  mesh = jax.sharding.Mesh(np.array(devices), ('data',))
+  sharding = lambda *axes: jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec(*axes))
+  # Over all devices, so that these are connected: of CPUs, that fails later on
+  # if one process has to wait 30 s for another, which compiles.
+  digests = jax.device_get(jax.jit(lambda a: a, out_shardings=sharding())(
+      jax.make_array_from_process_local_data(
+          sharding('data'), np.tile(digest, (jax.local_device_count(), 1)))))
+  others = sorted({
+      device.process_index for device, other in zip(devices, digests)
+      if not np.array_equal(other, digests[0])})
+  if others:
+    raise ValueError(
+        f'--distributed: process {" and ".join(map(str, others))} got another '
+        'config than process 0; expected the same of all. Start every process '
+        'with the same --config and values, from the same code; only '
+        'the last number of --distributed differs.')
+
+
+def _parse(value: str) -> dict[str, Any]:
+  """The arguments of `jax.distributed.initialize`."""
+  found = re.fullmatch(r'([^,]+:\d+),(\d+),(\d+)', value)
+  if found is None:
+    raise ValueError(
+        f'--distributed={value}; {_FORMS}. Write it as in '
+        '--distributed=10.0.0.2:8476,4,0.')
+  address, count, index = found[1], int(found[2]), int(found[3])
+  if index >= count:
+    raise ValueError(
+        f'--distributed={value} is process {index} of {count}; {_FORMS}. '
+        'Number the processes from 0.')
+  return dict(
+      coordinator_address=address, num_processes=count, process_id=index)
+
+
+def _give_up(value: str, timeout: float) -> None:
+  """Ends this process, which waits in C++."""
+  print(
+      f'error: --distributed={value}: after {timeout:g} s not all processes '
+      'were there; expected all of them in this time, with one address and '
+      'one number of processes. See that process 0 runs at the address, that '
+      'its port is open to the others, and start every process.',
+      file=sys.stderr, flush=True)
+  os._exit(2)
