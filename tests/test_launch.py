@@ -1,0 +1,73 @@
+"""The scripts of launch/: whole, and what they would do, by --dry_run."""
+
+import pathlib
+import shlex
+import subprocess
+
+import pytest
+
+LAUNCH = pathlib.Path(__file__).resolve().parents[1] / 'launch'
+SCRIPTS = sorted([*LAUNCH.rglob('*.sh'), *LAUNCH.rglob('*.sbatch')])
+POD = ('--name=my-pod', '--zone=europe-west4-b')
+RUN = ('--config=configs/quickstart.py', '--workdir=/mnt/a folder')
+VALUE = "--config.method.denoiser.multipliers=(1,2)"
+
+
+def _bash(*args, code=0):
+  ended = subprocess.run(
+      ['bash', *map(str, args)], capture_output=True, text=True, timeout=60)
+  assert ended.returncode == code, ended.stderr
+  return ended.stdout if code == 0 else ended.stderr
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda p: p.name)
+def test_scripts_are_bash_and_stop_at_the_first_error(path):
+  _bash('-n', path)
+  lines = path.read_text().splitlines()
+  assert lines[0] == '#!/usr/bin/env bash'
+  assert 'set -euo pipefail' in lines
+
+
+@pytest.mark.parametrize('name, flags, what', [
+    ('create', ('--type=v5litepod-16', '--spot'),
+     ('--accelerator-type=v5litepod-16', '--spot', 'create')),
+    ('create', ('--type=v6e-8', '--version=v2-alpha-tpuv6e'),
+     ('--accelerator-type=v6e-8', '--runtime-version=v2-alpha-tpuv6e')),
+    ('setup', (), ('--worker=all', 'scp', 'ssh')),
+    ('run', RUN, ('--worker=all', 'ssh')),
+    ('logs', ('--worker=3',), ('--worker=3', 'ssh')),
+    ('delete', (), ('delete', '--force'))])
+def test_dry_run_prints_commands_for_the_pod(name, flags, what):
+  printed = _bash(LAUNCH / f'tpu/{name}.sh', *POD, '--dry_run', *flags)
+  commands = [shlex.split(line) for line in printed.splitlines()]
+  words = sum(commands, [])
+  assert set(what) <= set(words)
+  pods = [c for c in commands if c[0] == 'gcloud']
+  assert pods
+  for command in pods:
+    assert '--zone=europe-west4-b' in command
+    assert any(word.partition(':')[0] == 'my-pod' for word in command)
+
+
+def test_flags_of_the_training_reach_its_command_as_they_were_given():
+  printed = _bash(LAUNCH / 'tpu/run.sh', *POD, *RUN, VALUE, '--dry_run')
+  command, = [word.removeprefix('--command=')
+              for word in shlex.split(printed) if '--command=' in word]
+  words = shlex.split(command)  # The shell of a worker.
+  train = shlex.split(words[words.index('-c') + 1])  # The one that it starts.
+  assert train[-4:] == ['--platform=tpu', *RUN, VALUE]
+  assert '--distributed=auto' in train
+  printed = _bash(
+      LAUNCH / 'slurm/train.sbatch', *RUN, VALUE, '--dry_run')
+  assert shlex.split(printed)[-4:] == ['--platform=gpu', *RUN, VALUE]
+
+
+@pytest.mark.parametrize('script, flags, message', [
+    ('tpu/create.sh', ('--name=my-pod', '--type=v6e-8'), '--zone'),
+    ('tpu/create.sh', POD, '--type'),
+    ('tpu/delete.sh', (*POD, '--nmae=x'), '--nmae=x'),
+    ('tpu/run.sh', (*POD, RUN[0]), '--workdir'),
+    ('slurm/train.sbatch', RUN[1:], '--config')])
+def test_missing_and_unknown_flags_are_named(script, flags, message):
+  error = _bash(LAUNCH / script, *flags, '--dry_run', code=2)
+  assert error.startswith('error: ') and message in error
