@@ -13,7 +13,6 @@ A config of a latent method has a section `first_stage`:
 """
 
 from collections.abc import Mapping
-import dataclasses
 import pathlib
 from typing import Any
 
@@ -29,6 +28,7 @@ from seqdiff.data import batch as data_batch
 from seqdiff.data import latents
 from seqdiff.evaluation import results
 from seqdiff.methods import base
+from seqdiff.methods import started
 from seqdiff.training import checkpoint
 
 SCALES = ('clip', 'channel')
@@ -138,7 +138,9 @@ def starting(
         'the first stage encodes frames, not latents. See '
         'configs/divid_mhad_copy.py.')
   stage, _ = restore(config, dataset)
-  return dataclasses.replace(method, start=stage['params']['encoder'])
+  encoder = {'params': {'backbone': stage['params']['encoder']}}
+  return started.Started(
+      method, {'encoder': encoder}, "the first stage's encoder")
 
 
 def _normalisation(config, step) -> tuple[np.ndarray, np.ndarray]:

@@ -31,37 +31,16 @@ class Latent:
     first_stage: clips -> latents and back, frame by frame.
     sees_frames: whether the encoder of the method sees clips, not latents.
     chunk: frames that pass the first stage at once, which bounds the memory.
-    start: None, or the parameters with which its backbone starts.
   """
 
   method: base.Method
   first_stage: autoencoder.Autoencoder
   sees_frames: bool = False
   chunk: int = 64
-  start: types.Params | None = dataclasses.field(default=None, compare=False)
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
-    """Fresh parameters of the method, for batches of latents.
-
-    Raises:
-      ValueError: if `start` does not fit the backbone.
-    """
-    params = self.method.init(key, batch)
-    if self.start is None:
-      return params
-    encoder = params['encoder']['params']
-    theirs, ours = (
-        {jax.tree_util.keystr(path, simple=True, separator='/'): jnp.shape(a)
-         for path, a in jax.tree_util.tree_leaves_with_path(tree)}
-        for tree in (self.start, encoder.get('backbone', {})))
-    if theirs != ours:
-      name = min(set(theirs.items()) ^ set(ours.items()))[0]
-      raise ValueError(
-          f'{name} is {theirs.get(name)} in the encoder of the first stage and '
-          f'{ours.get(name)} in method.backbone; expected equal networks. Set '
-          "method.backbone to kind='ldm' with the sizes of the first stage.")
-    encoder = {**encoder, 'backbone': jax.tree.map(jnp.array, self.start)}
-    return {**params, 'encoder': {**params['encoder'], 'params': encoder}}
+    """Fresh parameters of the method, for batches of latents."""
+    return self.method.init(key, batch)
 
   def loss(
       self,

@@ -19,10 +19,12 @@ class Started:
   Attributes:
     method: the method.
     start: its parameters, or those of a part of it.
+    where: what they are of, for messages.
   """
 
   method: base.Trainable
   start: types.Params = dataclasses.field(compare=False)
+  where: str = 'config.train.start_from'
 
   def init(self, key: types.Key, batch: types.Batch) -> types.Params:
     """The parameters of `start`, and fresh ones where it has none.
@@ -37,10 +39,9 @@ class Started:
       shape = jnp.shape(ours[name]) if name in ours else None
       if shape != jnp.shape(value):
         raise ValueError(
-            f'config.train.start_from: {name} has the shape {jnp.shape(value)} '
-            f'there and {shape} here; expected all of its parameters here too. '
-            'Choose the same networks, or parts that begin as the identity '
-            '(config.method.denoiser.temporal).')
+            f'{self.where}: {name} has the shape {jnp.shape(value)} there and '
+            f'{shape} here; expected all of its parameters here too. Choose '
+            'the same network, or add parts that begin as the identity.')
     return jax.tree.unflatten(fresh[1], [
         jnp.asarray(given.get(name, value)) for name, value in ours.items()])
 

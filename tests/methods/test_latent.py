@@ -2,10 +2,8 @@
 
 import dataclasses
 
-import chex
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from seqdiff.methods import base
 from seqdiff.methods import latent
@@ -127,17 +125,3 @@ def test_training_is_that_of_the_method_on_latents():
   loss, parts = method.loss(2.0, batch, None, step=5, train=True)
   np.testing.assert_allclose(loss, X.sum() + 2.0, rtol=1e-6)
   assert parts == {'step': 5, 'train': True}
-
-
-def test_backbone_may_start_as_the_encoder_of_the_first_stage():
-  start = {'head': np.float32([[2.0], [3.0]])}
-  params = dataclasses.replace(METHOD, start=start).init(None, {})
-  expected = METHOD.init(None, {})
-  expected['encoder']['params']['backbone'] = start
-  chex.assert_trees_all_equal(params, expected)
-
-
-def test_another_backbone_than_the_first_stage_has_is_refused():
-  start = {'head': np.zeros((2, 2)), 'tail': np.zeros(1)}
-  with pytest.raises(ValueError, match=r'head is \(2, 2\) in .* and \(2, 1\)'):
-    dataclasses.replace(METHOD, start=start).init(None, {})
