@@ -91,7 +91,9 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('MSE', 'mse', ''),
             Column('PSNR (dB)', 'psnr', ''),
             Column('MSE, own x_T', 'encoded_x_T/mse', ''),
+            Column('flicker', 'flicker', ''),
         ),
+        variants=None,
     ),
     'leakage': Table(
         'leakage',
