@@ -115,7 +115,7 @@ def test_pattern_lists_spreads_beside_their_means_only(tmp_path):
 def test_plain_numbers_are_not_per_cents(committed):
   found = tables.read_results(committed)
   text = tables.render(tables.TABLES['reconstruction'], found)
-  assert text.splitlines()[2].endswith('| 0.001235 | 29 | – |')
+  assert text.splitlines()[2].endswith('| 0.001235 | 29 | – | – |')
 
 
 def test_table_without_results_says_so_in_one_row(tmp_path):
