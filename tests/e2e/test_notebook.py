@@ -55,6 +55,7 @@ def test_first_cell_pins_this_version(notebook):
   assert '--branch=v{VERSION}' in first.source and 'pip install' in first.source
 
 
+@pytest.mark.slow
 def test_it_trains_swaps_and_shows(notebook, small, tmp_path, monkeypatch):
   shrink = [flag for flag in small[1:] if 'num_steps' not in flag]
   monkeypatch.setenv('STEPS', '2')
