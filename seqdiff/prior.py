@@ -75,8 +75,8 @@ def restore(
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises ValueError for protocols that a prior of its model has not."""
   if config.eval.protocols:
-    runner.check(
-        config.eval.protocols, _model(config).dataset, of_prior=True)
+    dataset = build.dataset(_model_config(config))
+    runner.check(config.eval.protocols, dataset, of_prior=True)
 
 
 def evaluate(
@@ -87,7 +87,7 @@ def evaluate(
   Raises:
     ValueError: for a protocol of models, or data that it does not suit.
   """
-  check(config)
+  check(config)  # Before judges are trained.
   if not config.eval.protocols:
     return {}
   sampler = restore(config, workdir)
@@ -220,19 +220,24 @@ def _sampler(prior):
 
 def _model(config) -> model_lib.Model:
   """The model of `config.model.workdir`."""
+  _model_config(config)  # Says what is wrong before anything is restored.
+  return model_lib.load(config.model.workdir)
+
+
+def _model_config(config) -> ml_collections.ConfigDict:
+  """The config of the model, which has static and dynamic factors."""
   if config.model.workdir is None:
     raise ValueError(
         'config.model.workdir is not set; expected the run directory of a '
         'trained model (--config.model.workdir=runs/quickstart). Train one '
         'first, for instance configs/quickstart.py.')
-  model = model_lib.load(config.model.workdir)
-  if not hasattr(model.method, 'decode') or (
-      model.config.method.name == 'autoencoder'):
+  found = run.read_config(config.model.workdir)
+  if found.method.name in ('autoencoder', 'judge', 'prior'):
     raise ValueError(
         f'config.model.workdir={config.model.workdir} is of the method '
-        f'{model.config.method.name}; expected one with static and dynamic '
-        'factors. Name another run directory.')
-  return model
+        f'{found.method.name}; expected one with static and dynamic factors. '
+        'Name another run directory.')
+  return found
 
 
 def _codes(config, model, workdir) -> Codes:

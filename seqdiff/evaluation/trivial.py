@@ -11,6 +11,13 @@ from sklearn import pipeline
 from sklearn import preprocessing
 
 
+def linear_classifier() -> pipeline.Pipeline:
+  """Logistic regression on standardised features, not yet fitted."""
+  return pipeline.make_pipeline(
+      preprocessing.StandardScaler(),
+      linear_model.LogisticRegression(max_iter=2000))
+
+
 def classify(
     train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, seed: int
 ) -> dict[str, np.ndarray]:
@@ -30,9 +37,7 @@ def classify(
   share = np.bincount(labels) / len(labels)
   found = {'constant': np.tile(share, (len(test), 1))}
   for name, model in (
-      ('mean_std_logistic', pipeline.make_pipeline(
-          preprocessing.StandardScaler(),
-          linear_model.LogisticRegression(max_iter=2000))),
+      ('mean_std_logistic', linear_classifier()),
       ('random_forest', ensemble.RandomForestClassifier(
           500, random_state=seed))):
     found[name] = np.zeros((len(test), len(share)))
