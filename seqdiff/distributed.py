@@ -17,7 +17,9 @@ _FORMS = ('expected off; auto on a TPU pod, under Slurm or Open MPI; or '
           'processes and which one this is, in [0, n)')
 
 
-def connect(value: str, *, timeout: float = 120.0) -> None:
+def connect(
+    value: str, *, timeout: float = 120.0, heartbeat: int = 100
+) -> None:
   """Joins the other processes; before anything that JAX computes.
 
   If they are not all there in time, the process ends with a message and exit
@@ -26,6 +28,8 @@ def connect(value: str, *, timeout: float = 120.0) -> None:
   Args:
     value: 'off', 'auto' or '<host:port>,<n>,<i>', see --distributed.
     timeout: seconds to wait for the others.
+    heartbeat: seconds after which a process that has died is missed, which
+      ends the others.
 
   Raises:
     ValueError: for another value, or if 'auto' finds no cluster.
@@ -39,7 +43,8 @@ def connect(value: str, *, timeout: float = 120.0) -> None:
   try:
     # The timer comes first.
     jax.distributed.initialize(
-        **given, initialization_timeout=int(timeout) + 60)
+        **given, initialization_timeout=int(timeout) + 60,
+        heartbeat_timeout_seconds=heartbeat)
   except ValueError as error:
     raise ValueError(
         '--distributed=auto, but JAX finds no TPU pod and no job of Slurm or '

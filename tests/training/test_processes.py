@@ -1,90 +1,73 @@
-"""Training on two processes of two devices each, against one process."""
+"""Training on two processes of four devices each, against one process."""
 
 import json
 import os
 import pathlib
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
 import pytest
 
-import seqdiff
-from seqdiff.training import parallel
 from seqdiff.training import writer
-
-_NUM_STEPS = 200  # Of the run that SIGTERM stops, soon after step 2.
-
-_WORKER = """
-import json, os, pathlib, signal, sys, time
-sys.path.insert(0, sys.argv[1])
-import conftest as toy
-from seqdiff import distributed
-from seqdiff.training import parallel, writer
-
-workdir, address, index, kill = sys.argv[2:]
-index, workdir, messages = int(index), pathlib.Path(workdir), []
-distributed.connect(f'{address},2,{index}')
-distributed.check_same({'seed': 0})
-for refused in (
-    lambda: distributed.check_same({'seed': index}),
-    lambda: writer.claim_workdir(workdir / str(index), {'seed': 0})):
-  try:
-    refused()
-  except ValueError as error:
-    messages.append(str(error))
-
-def batches(start):
-  for step, batch in enumerate(toy.make_batches(start), start=start):
-    if kill == 'kill' and stopping and step >= 2:
-      if step == 2 and index == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
-      time.sleep(0.05)
-    yield {k: v[index::2] for k, v in batch.items()}
-
-stopping = False
-for name in ('pmap', 'mesh'):
-  toy.train(workdir / name, 6, batches=batches,
-            driver=parallel.make_parallel(name))
-stopping = True
-result = toy.train(workdir / 'stopped', NUM_STEPS, batches=batches,
-                   driver=parallel.make_parallel('pmap'), save_every=10**6)
-print(json.dumps({'step': result.step, 'interrupted': result.interrupted,
-                  'messages': messages}))
-""".replace('NUM_STEPS', str(_NUM_STEPS))
+from tests.training import toys
+from tests.training import worker
 
 
-def _two_processes(workdir, *, kill):
-  """Runs the lines above twice at once; returns what each one printed last."""
+def _start(workdir, scenario):
+  """Starts the two processes of `worker.py`."""
   with socket.socket() as s:
     s.bind(('127.0.0.1', 0))
     address = f'127.0.0.1:{s.getsockname()[1]}'
-  root = pathlib.Path(seqdiff.__file__).parents[1]
-  env = {**os.environ, 'PYTHONPATH': str(root), 'JAX_PLATFORMS': 'cpu',
-         'JAX_NUM_CPU_DEVICES': '2'}
-  processes = [
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4'}
+  return [
       subprocess.Popen(
-          [sys.executable, '-c', _WORKER, os.path.dirname(__file__),
-           str(workdir), address, str(index), 'kill' if kill else 'go on'],
+          [sys.executable, '-m', worker.__name__, str(workdir), address,
+           str(index), scenario], cwd=pathlib.Path(__file__).parents[2],
           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
       for index in range(2)]
+
+
+def _ended(processes):
+  """What each of them has printed, when they have ended."""
   try:
-    ended = [p.communicate(timeout=300) for p in processes]
+    return [p.communicate(timeout=300) for p in processes]
   finally:
     for process in processes:
       process.kill()
+
+
+def _printed(processes):
+  """The last line of each as JSON; fails unless all ended well."""
+  ended = _ended(processes)
   assert [p.returncode for p in processes] == [0, 0], ended
   return [json.loads(out.splitlines()[-1]) for out, _ in ended]
 
 
 @pytest.fixture(scope='module')
-def ended(tmp_path_factory):
-  """The run directories, and what the processes printed: stopped, continued."""
+def fresh(tmp_path_factory):
+  """The run directories, and what the processes printed.
+
+  Those called `<driver>_continued` had 4 steps of one process before.
+  """
   workdir = tmp_path_factory.mktemp('two')
-  stopped = _two_processes(workdir, kill=True)
-  return workdir, stopped, _two_processes(workdir, kill=False)
+  toys.train(workdir / 'one', 4, batches=_batches, driver=_driver('mesh', 8))
+  for name in worker.DRIVERS:
+    shutil.copytree(workdir / 'one', workdir / f'{name}_continued')
+  return workdir, _printed(_start(workdir, 'fresh'))
+
+
+def _batches(start):
+  return worker.batches(start)
+
+
+def _driver(name, count):
+  return worker.DRIVERS[name](devices=jax.devices()[:count])
 
 
 def _losses(workdir):
@@ -92,33 +75,59 @@ def _losses(workdir):
   return {row['step']: row['loss'] for row in rows}
 
 
-@pytest.mark.parametrize('name', ['pmap', 'mesh'])
-@pytest.mark.parametrize('count', [1, 4])
-def test_losses_are_those_of_one_process(toy, ended, tmp_path, name, count):
-  driver = parallel.make_parallel(name, devices=jax.devices()[:count])
-  toy.train(tmp_path, 6, driver=driver)
-  one, two = _losses(tmp_path), _losses(ended[0] / name)
-  assert list(one) == list(two) == [2, 4, 6]
+def _assert_same_losses(one, two, steps):
+  assert list(one) == list(two) == steps
   np.testing.assert_allclose(list(two.values()), list(one.values()), rtol=1e-5)
 
 
+@pytest.mark.parametrize('name', worker.DRIVERS)
+@pytest.mark.parametrize('count', [1, 8])
+def test_losses_are_those_of_one_process(fresh, tmp_path, name, count):
+  workdir, _ = fresh
+  driver = _driver(name, count)
+  toys.train(tmp_path / 'a', 6, batches=_batches, driver=driver)
+  one = _losses(tmp_path / 'a')
+  for folder in (workdir / name, workdir / f'{name}_continued'):
+    _assert_same_losses(one, _losses(folder), [2, 4, 6])
+  # Two processes began, one goes on.
+  shutil.copytree(workdir / name, tmp_path / 'b')
+  for folder in (tmp_path / 'a', tmp_path / 'b'):
+    toys.train(folder, 10, batches=_batches, driver=driver)
+  _assert_same_losses(
+      _losses(tmp_path / 'a'), _losses(tmp_path / 'b'), [2, 4, 6, 8, 10])
+
+
 def test_sigterm_to_one_stops_both_at_one_step_and_both_go_on(
-    toy, ended, tmp_path):
-  workdir, stopped, continued = ended
+    fresh, tmp_path):
+  workdir, stopped = fresh
   assert [s['interrupted'] for s in stopped] == [True, True]
-  assert stopped[0]['step'] == stopped[1]['step'] < _NUM_STEPS
-  assert [c['step'] for c in continued] == [_NUM_STEPS] * 2
+  assert stopped[0]['step'] == stopped[1]['step'] < worker.NUM_STEPS
+  continued = _printed(_start(workdir, 'again'))
+  assert [c['step'] for c in continued] == [worker.NUM_STEPS] * 2
   assert not any(c['interrupted'] for c in continued)
   saved = {int(p.name) for p in (workdir / 'stopped/checkpoints').iterdir()}
-  assert saved == {stopped[0]['step'], _NUM_STEPS}
-  toy.train(tmp_path, _NUM_STEPS)
+  assert saved == {stopped[0]['step'], worker.NUM_STEPS}
+  toys.train(tmp_path, worker.NUM_STEPS, batches=_batches)
   one, two = _losses(tmp_path), _losses(workdir / 'stopped')
   np.testing.assert_allclose(
       [two[step] for step in one], list(one.values()), rtol=1e-4)
 
 
-def test_all_processes_refuse_another_config_or_run_directory_of_one(ended):
-  for printed in ended[1]:
+def test_all_processes_refuse_another_config_or_run_directory_of_one(fresh):
+  for printed in fresh[1]:
     config, workdir = printed['messages']
     assert 'process 1 got another config than process 0' in config
     assert 'Process 1 does not see' in workdir and '--workdir' in workdir
+
+
+def test_a_process_that_is_killed_ends_the_other_within_the_heartbeat(tmp_path):
+  first, second = _start(tmp_path, 'killed')
+  second.wait(timeout=120)
+  killed = time.monotonic()
+  _ended([first, second])
+  assert second.returncode == -signal.SIGKILL
+  assert first.returncode != 0
+  assert time.monotonic() - killed < 5 + 15  # The heartbeat, a slow machine.
+  saved = [int(p.name) for p in (tmp_path / 'killed/checkpoints').iterdir()
+           if p.name.isdecimal()]
+  assert all(step % 4 == 0 for step in saved)
