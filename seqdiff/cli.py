@@ -6,6 +6,7 @@ import pathlib
 import re
 import runpy
 import sys
+import traceback
 
 from absl import app
 from absl import flags
@@ -15,6 +16,7 @@ import ml_collections
 from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
+from seqdiff import distributed
 from seqdiff.core import errors
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -45,7 +47,10 @@ def run(main: Callable[[], None]) -> None:
     except (ValueError, OSError) as error:
       logging.debug('Where it happened:', exc_info=True)  # With --verbosity=1.
       print(f'error: {error}', file=sys.stderr)
-      sys.exit(2)
+      distributed.leave(2)
+    except Exception:  # A fault of ours, or of the machine.
+      traceback.print_exc()
+      distributed.leave(1)
 
   logging.set_verbosity(logging.WARNING)  # Orbax tells much at INFO.
   app.run(guarded, flags_parser=_parse_flags)

@@ -1,17 +1,18 @@
 """One of two processes of a training, see test_processes.py.
 
-  python -m tests.training.worker <folder> <address> <0|1> fresh|again|killed
+  python -m tests.training.worker <folder> <address> <0|1> <scenario>
 
-The last line that it prints is JSON.
+Scenarios: fresh, again, killed, failed. The last line that it prints is JSON.
 """
 
+import functools
 import json
-import os
 import pathlib
 import signal
 import sys
 import time
 
+from seqdiff import cli
 from seqdiff import distributed
 from seqdiff.training import parallel
 from seqdiff.training import writer
@@ -26,19 +27,28 @@ DRIVERS = {
 }
 
 
-def batches(start, *, process=0, count=1, send=None):
+def _fail():
+  raise OSError('process 1 cannot read its data')
+
+
+# Of process 1; the other one must not wait for it.
+ENDS = {
+    'killed': lambda: signal.raise_signal(signal.SIGKILL), 'failed': _fail}
+
+
+def batches(start, *, process=0, count=1, end=None):
   """One process's rows of the batches, slowed down if it is to be stopped.
 
   Args:
     start: the first step.
     process: this process.
     count: of so many.
-    send: signal that process 1 sends itself after step 2.
+    end: what process 1 does after step 2.
   """
   for step, batch in enumerate(toys.make_batches(start, width=16), start=start):
-    if send is not None and step >= 2:
+    if end is not None and step >= 2:
       if step == 2 and process == 1:
-        os.kill(os.getpid(), send)
+        end()
       time.sleep(0.05)
     yield {k: v[process::count] for k, v in batch.items()}
 
@@ -47,12 +57,12 @@ def main(workdir, address, index, scenario):
   """Plays one scenario; see the tests."""
   workdir, index = pathlib.Path(workdir), int(index)
   distributed.connect(
-      f'{address},2,{index}', heartbeat=5 if scenario == 'killed' else 100)
-  rows = lambda send=None: lambda start: batches(
-      start, process=index, count=2, send=send)
-  if scenario == 'killed':
-    toys.train(workdir / scenario, 10**6, batches=rows(signal.SIGKILL),
-              driver=DRIVERS['mesh']())
+      f'{address},2,{index}', heartbeat=5 if scenario in ENDS else 100)
+  rows = lambda end=None: lambda start: batches(
+      start, process=index, count=2, end=end)
+  if scenario in ENDS:
+    toys.train(workdir, 10**6, batches=rows(ENDS[scenario]),
+               driver=DRIVERS['mesh']())
   messages = []
   for refused in (
       lambda: distributed.check_same({'seed': index}),
@@ -65,12 +75,14 @@ def main(workdir, address, index, scenario):
     for name, driver in DRIVERS.items():
       for folder in (workdir / name, workdir / f'{name}_continued'):
         toys.train(folder, 6, batches=rows(), driver=driver())
-  send = signal.SIGTERM if scenario == 'fresh' else None
-  result = toys.train(workdir / 'stopped', NUM_STEPS, batches=rows(send),
-                     driver=DRIVERS['pmap'](), save_every=10**6)
+  stop = lambda: signal.raise_signal(signal.SIGTERM)
+  result = toys.train(
+      workdir / 'stopped', NUM_STEPS, driver=DRIVERS['pmap'](),
+      batches=rows(stop if scenario == 'fresh' else None), save_every=10**6)
   print(json.dumps({'step': result.step, 'interrupted': result.interrupted,
                     'messages': messages}))
 
 
 if __name__ == '__main__':
-  main(*sys.argv[1:])
+  sys.argv[1:], words = [], sys.argv[1:]
+  cli.run(functools.partial(main, *words))
