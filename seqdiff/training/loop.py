@@ -9,8 +9,11 @@ and a resumed run sees what an uninterrupted one would have seen.
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
+import errno
 import functools
 import math
+import os
+import pathlib
 import signal
 import threading
 import time
@@ -33,6 +36,10 @@ from seqdiff.training import writer as metric_writer
 
 class NonFiniteLossError(ValueError):
   """The loss, the gradient or the parameters are no longer finite."""
+
+
+class FullDiskError(OSError):
+  """There is no space left for what the run writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +113,7 @@ def train(
 
   Raises:
     NonFiniteLossError: the last good checkpoint is left as it is.
+    FullDiskError: so are all whole checkpoints then.
     ValueError: a batch that cannot be divided over the devices, is not
       finite or is missing; a checkpoint of another model.
   """
@@ -123,19 +131,20 @@ def train(
   update = parallel.compile_train(body)
   record = _Record(plan, batch_size, step, parallel, checkpointer, writer)
   batches = make_batches(step)
-  try:
-    writer.start(step, plan.num_steps)
-    with _sigterm() as stop:
-      last = step >= plan.num_steps
-      while not last:
-        batch = parallel.put(_next_finite(batches, step))
-        state, metrics = update(state, batch)
-        step += 1
-        last = step == plan.num_steps or stop(step)
-        record.turn(step, metrics, state, last=last)
-  finally:
-    writer.close()
-    checkpointer.wait()
+  with _full_disk_in_words(checkpointer.directory):
+    try:
+      writer.start(step, plan.num_steps)
+      with _sigterm() as stop:
+        last = step >= plan.num_steps
+        while not last:
+          batch = parallel.put(_next_finite(batches, step))
+          state, metrics = update(state, batch)
+          step += 1
+          last = step == plan.num_steps or stop(step)
+          record.turn(step, metrics, state, last=last)
+    finally:
+      writer.close()
+      checkpointer.wait()
   return Result(parallel.plain(state), step, step < plan.num_steps)
 
 
@@ -250,6 +259,22 @@ def _next_finite(batches: Iterator[types.Batch], step: int) -> types.Batch:
         ' leave the example out.'
     )
   return batch
+
+
+@contextlib.contextmanager
+def _full_disk_in_words(directory: pathlib.Path) -> Iterator[None]:
+  """Raises a FullDiskError for what Python or TensorStore say of it."""
+  try:
+    yield
+  except (OSError, ValueError) as error:
+    if os.strerror(errno.ENOSPC) not in str(error):
+      raise
+    raise FullDiskError(
+        f'The disk of {directory} is full ({error}). Expected space for'
+        ' another checkpoint beside those that are kept. Whole checkpoints'
+        ' there are intact: make space, and the same command continues from'
+        ' the newest.'
+    ) from error
 
 
 @contextlib.contextmanager

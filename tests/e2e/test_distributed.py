@@ -1,11 +1,15 @@
-"""--distributed: what a user can get wrong before processes have met."""
+"""--distributed: a whole run of two processes, and what a user gets wrong."""
 
 import os
 import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from seqdiff.evaluation import results
+from seqdiff.training import writer
 
 _CONNECT = """
 import sys
@@ -60,3 +64,41 @@ def test_auto_outside_a_cluster_names_the_other_forms():
   assert ended.returncode == 2, ended.stderr
   assert 'no TPU pod and no job' in ended.stderr
   assert '<host:port>,<n>,<i>' in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('driver', [
+    (), ('--config.train.parallel=mesh', '--config.train.fsdp=True')])
+def test_run_of_two_processes_is_that_of_one(cli, small, tmp_path, driver):
+  one, two, value = tmp_path / 'one', tmp_path / 'two', f'{_address()},2'
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4'}
+  processes = [
+      subprocess.Popen(
+          [sys.executable, '-m', 'seqdiff.main', *small, *driver,
+           f'--workdir={two}', f'--distributed={value},{index}'],
+          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+      for index in range(2)]
+  try:
+    ended = [p.communicate(timeout=900) for p in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  assert [p.returncode for p in processes] == [0, 0], ended
+  assert 'swap: ' in ended[0][0] and not ended[1][0]
+  assert cli(*small, *driver, f'--workdir={one}').code == 0
+  for a, b in zip(*(writer.read_metrics(home / 'metrics.jsonl')
+                    for home in (one, two)), strict=True):
+    np.testing.assert_allclose(
+        [b[k] for k in sorted(b) if k != 'clips/s'],
+        [a[k] for k in sorted(a) if k != 'clips/s'], rtol=1e-3)
+  names = lambda home: sorted(
+      p.relative_to(home) for p in home.glob('*/*') if p.is_file())
+  assert names(one) == names(two)
+  for path in (one / 'results').iterdir():
+    a, b = (results.read(home / 'results' / path.name) for home in (one, two))
+    assert a.config == b.config and a.counts == b.counts
+    assert b.hardware['device_count'] == 8
+    assert a.metrics.keys() == b.metrics.keys()
+  mse = [results.read(home / 'results/reconstruction.json').metrics['mse']
+         for home in (one, two)]
+  np.testing.assert_allclose(*mse, rtol=1e-2)

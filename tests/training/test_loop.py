@@ -1,8 +1,11 @@
 """Tests of `training.loop`: resume, interruption and bad numbers."""
 
 import os
+import shutil
 import signal
+import subprocess
 import threading
+import time
 import types
 
 import jax
@@ -205,6 +208,49 @@ def test_damaged_newest_checkpoint_costs_only_the_steps_since(toy, tmp_path):
   assert (tmp_path / 'parts' / 'checkpoints' / '6.broken').is_dir()
   steps = [r['step'] for r in _rows(tmp_path / 'parts')]
   assert steps == [2, 4, 6, 8, 10]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A folder on a disk of its own, with 1.5 MB of space."""
+  path = tmp_path / 'disk'
+  path.mkdir()
+  mount = ['mount', '-t', 'tmpfs', '-o', 'size=1500k', 'tmpfs', str(path)]
+  if subprocess.run(mount, capture_output=True, check=False).returncode:
+    pytest.skip('only root may mount a disk')
+  yield path
+  subprocess.run(['umount', '--lazy', str(path)], check=True)
+
+
+@pytest.mark.parametrize('space', [300_000, 10_000, 0])
+def test_full_disk_stops_in_words_and_costs_only_the_steps_since(
+    toy, small_disk, tmp_path, space):
+  filler = small_disk / 'filler'
+
+  def batches(start):
+    wide = toy.make_batches(start, width=20_000)  # 320 kB in a checkpoint.
+    for step, batch in enumerate(wide, start=start):
+      if step == 6:
+        while not (small_disk / 'run/checkpoints/4').exists():
+          time.sleep(0.01)
+        free = shutil.disk_usage(small_disk).free
+        filler.write_bytes(bytes(free - space))
+      yield batch
+
+  with pytest.raises(loop.FullDiskError, match='disk of .*disk/run/checkpoi.*'
+                     'Whole checkpoints.*make space.*same command continues'):
+    toy.train(small_disk / 'run', 10, batches=batches)
+  filler.unlink()
+  steps = []
+
+  def rest(start):
+    steps.append(start)
+    return toy.make_batches(start, width=20_000)
+
+  result = toy.train(small_disk / 'run', 10, batches=rest)
+  assert steps[-1] == 4
+  whole = toy.train(tmp_path / 'whole', 10, batches=rest)
+  assert toy.sha(result.state) == toy.sha(whole.state)
 
 
 def test_speed_counts_the_clips_of_all_devices_without_compilation(
