@@ -1,16 +1,21 @@
-r"""Speed of training and of swapping beside an independent PyTorch peer.
+r"""Speed of training and of swapping beside another program or config.
 
   python -m seqdiff.benchmark --config=configs/quickstart.py --out=speed.json
+  python -m seqdiff.benchmark --config=configs/quickstart_ablation.py:centre \
+      --beside=configs/quickstart_ablation.py:none --jobs=train_step --out=...
 
-Two processes, this one and one of `tests/peers` (extra `peers`), hold the same
-model on the same device and take turns: so many steps here, as many there, and
-again. A ratio is the median over the rounds of seqdiff's speed over that of the
-peer; its spread is the standard deviation. Both start from the same uint8 clips
-or float series on the host (random ones, no data set is needed) and end when
-the numbers are there.
+Two sides take turns on the same device: so many steps here, as many there, and
+again. A ratio is the median over the rounds of the speed of --config over that
+of the other side; its spread is the standard deviation. Both start from the
+same uint8 clips or float series on the host (random ones, no data set is
+needed) and end when the numbers are there.
+
+The other side is an independent PyTorch peer, the same model in a process of
+`tests/peers` (extra `peers`): `ratio_eager`. Or it is the config --beside, in
+this process: `ratio_beside`; its own numbers are the reference row of its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 import json
@@ -25,11 +30,14 @@ import time
 from absl import flags
 import jax
 import ml_collections
+from ml_collections import config_flags
 import numpy as np
 
 from seqdiff import build
 from seqdiff import cli
 from seqdiff import run
+from seqdiff import study
+from seqdiff.core import errors
 from seqdiff.core import keys
 from seqdiff.evaluation import results
 from seqdiff.sampling import swap as swap_sampler
@@ -40,8 +48,14 @@ from seqdiff.training import step as train_step
 _OUT = flags.DEFINE_string('out', None, 'The result file to write (JSON).')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Paired rounds of each job.')
 _SECONDS = flags.DEFINE_float('seconds', 2.0, 'Aimed length of one turn.')
+_JOBS = flags.DEFINE_list(
+    'jobs', ['train_step', 'swap'], 'What is measured.')
 _VARIANTS = flags.DEFINE_list(
-    'variants', ['eager'], 'Of the peer: eager, compile (torch.compile).')
+    'variants', None, 'Of the peer: eager, compile (torch.compile). Default: '
+    'eager; with --beside no peer is needed.')
+_BESIDE = config_flags.DEFINE_config_file(
+    'beside', None, 'Config file of another model to take turns with; its '
+    'values are --beside.<section>.<key>=<value>.', lock_config=True)
 
 JOBS = ('train_step', 'swap')
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -66,19 +80,27 @@ def main() -> None:
   if _OUT.value is None:
     raise ValueError(
         '--out is missing; expected the path of the result file, such as '
-        f'--out=configs/results/{cli.config_name()}/benchmark.json.')
-  for variant in _VARIANTS.value:
+        f'--out=configs/results/{_row("config")}/benchmark.json.')
+  variants = _VARIANTS.value
+  if variants is None:
+    variants = [] if _BESIDE.value is not None else ['eager']
+  for variant in variants:
     if variant not in ('eager', 'compile'):
       raise ValueError(
           f'--variants={variant}, expected eager, compile or both.')
+  for job in _JOBS.value:
+    if job not in JOBS:
+      raise errors.unknown_name('job', job, JOBS)
   if pathlib.Path(_OUT.value).exists():
     results.read(_OUT.value)  # Only an older result is replaced.
   cli.use_all_cores(config)
   # The other side shares the device.
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   start = time.perf_counter()
-  metrics = measure(config, variants=_VARIANTS.value, rounds=_ROUNDS.value,
-                    seconds=_SECONDS.value)
+  metrics = measure(
+      config, jobs=_JOBS.value, variants=variants, rounds=_ROUNDS.value,
+      beside=None if _BESIDE.value is None else (_row('beside'), _BESIDE.value),
+      seconds=_SECONDS.value)
   results.write_file(_OUT.value, results.Result(
       protocol='benchmark', version=1, config=run.to_plain(config),
       seed=config.seed, step=0, metrics=metrics,
@@ -92,34 +114,55 @@ def main() -> None:
 def measure(
     config: ml_collections.ConfigDict,
     *,
-    variants: list[str],
+    jobs: Sequence[str],
+    variants: Sequence[str] = (),
+    beside: tuple[str, ml_collections.ConfigDict] | None = None,
     rounds: int,
     seconds: float,
 ) -> dict[str, float]:
-  """Metrics of the benchmark, see the top of this file."""
-  batches = {'train_step': random_batch(config, config.data.batch_size),
-             'swap': random_batch(config, config.data.eval_batch_size)}
-  batches['swap'].pop('observed', None)  # The peer's swap knows no holes.
+  """Metrics of the benchmark, see the top of this file.
+
+  Args:
+    config: what is measured.
+    jobs: which of `JOBS`.
+    variants: of the peer, each of which is the other side once.
+    beside: name and config of a model that is the other side too.
+    rounds: see `take_turns`.
+    seconds: see `take_turns`.
+
+  Returns:
+    The metrics by name.
+
+  Raises:
+    ValueError: if a step of `beside` is of another number of clips.
+  """
+  if beside is not None:
+    _check_beside(config, beside[1])
+  batches = _batches(config)
   ours = _our_jobs(config, batches)
   metrics = {}
+
+  def pair(job, there, side, name):
+    turns = take_turns(functools.partial(_repeat, ours[job]), there,
+                       rounds=rounds, seconds=seconds)
+    # A job compiles in its first pair only, whose numbers are kept.
+    for key, value in _compare(job, *turns, side=side, name=name).items():
+      metrics.setdefault(key, value)
+
+  if beside is not None:
+    row, other = beside
+    theirs = _our_jobs(other, _batches(other))
+    for job in jobs:
+      pair(job, functools.partial(_repeat, theirs[job]), 'beside',
+           f'reference/{row}/{job}/{{}}')
   for variant in variants:
     with _Peer(config, batches, variant) as peer:
-      for job in JOBS:
-        here, there = take_turns(
-            lambda repeats, job=job: _repeat(ours[job], repeats),
-            lambda repeats, job=job: peer.time(job, repeats),
-            rounds=rounds, seconds=seconds)
-        ratios = there.seconds / here.seconds
-        name = f'{job}/ratio_{variant}'
-        metrics[name] = float(np.median(ratios))
-        metrics[f'{name}_std'] = float(np.std(ratios))
-        metrics[f'{job}/per_second'] = float(1 / np.median(here.seconds))
-        metrics[f'{job}/per_second_{variant}'] = float(
-            1 / np.median(there.seconds))
-        metrics.setdefault(f'{job}/first_seconds', here.first)
-        metrics[f'{job}/first_seconds_{variant}'] = there.first
+      for job in jobs:
+        pair(job, functools.partial(peer.time, job), variant,
+             f'{job}/{{}}_{variant}')
       metrics[f'peak_bytes_{variant}'] = float(peer.memory)
-  metrics['peak_bytes'] = float(_peak_bytes())
+  if beside is None:  # Else it would be that of two models.
+    metrics['peak_bytes'] = float(_peak_bytes())
   return metrics
 
 
@@ -171,6 +214,47 @@ def random_batch(
     return {**batch, 'x': x.astype(np.float32)}
   shape = (count, d.num_frames, d.size, d.size, m.image_channels)
   return {**batch, 'x': rng.integers(0, 256, shape, np.uint8)}
+
+
+def _row(flag: str) -> str:
+  """Name of the row of a config that a flag has given."""
+  return study.name_of(
+      config_flags.get_config_filename(flags.FLAGS[flag]))
+
+
+def _check_beside(config, other) -> None:
+  """Raises ValueError unless a step is of as many clips."""
+  for key in 'batch_size', 'eval_batch_size':
+    ours, theirs = config.data[key], other.data[key]
+    if ours != theirs:
+      raise ValueError(
+          f'--beside has data.{key}={theirs}, --config has {ours}; expected '
+          'the same, for a ratio of steps to say something. Set '
+          f'--beside.data.{key}={ours}.')
+
+
+def _compare(job, here, there, *, side, name) -> dict[str, float]:
+  """Metrics of a pair of turns; `name` makes those of the other side."""
+  ratios = there.seconds / here.seconds
+  return {f'{job}/ratio_{side}': float(np.median(ratios)),
+          f'{job}/ratio_{side}_std': float(np.std(ratios)),
+          **_speed(here, f'{job}/{{}}'), **_speed(there, name)}
+
+
+def _speed(turns: Turns, name: str) -> dict[str, float]:
+  """Metrics of one side, whose names are put into `name`."""
+  per_second = name.format('per_second')
+  return {per_second: float(1 / np.median(turns.seconds)),
+          f'{per_second}_std': float(np.std(1 / turns.seconds)),
+          name.format('first_seconds'): turns.first}
+
+
+def _batches(config) -> dict[str, dict[str, np.ndarray]]:
+  """The random batch of each job."""
+  batches = {'train_step': random_batch(config, config.data.batch_size),
+             'swap': random_batch(config, config.data.eval_batch_size)}
+  batches['swap'].pop('observed', None)  # The peer's swap knows no holes.
+  return batches
 
 
 def _our_jobs(config, batches) -> dict[str, Callable[[], None]]:

@@ -23,7 +23,8 @@ CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, such as configs/quickstart.py.',
     lock_config=True)
 
-_FILES = ('config', 'data')  # Flags of config files, if a program has them.
+# Flags of config files, if a program has them.
+_FILES = ('config', 'data', 'beside')
 _NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
               '--config=configs/quickstart.py.')
 

@@ -1,5 +1,6 @@
 """Tests of `seqdiff.benchmark`."""
 
+import functools
 import sys
 
 from absl import flags
@@ -8,6 +9,7 @@ import pytest
 
 from configs import diffsda_air_quality
 from configs import diffsda_physionet
+from configs import divid_puppets
 from configs import quickstart
 from seqdiff import benchmark
 from seqdiff import cli
@@ -81,7 +83,8 @@ def test_random_series_are_as_the_real_ones():
 @pytest.mark.parametrize('make_config', [_small_config, _small_series])
 def test_metrics_hold_ratios_of_the_two_sides(make_config):
   pytest.importorskip('torch')
-  metrics = benchmark.measure(make_config(), variants=['eager'], **_SMALL)
+  metrics = benchmark.measure(
+      make_config(), jobs=benchmark.JOBS, variants=['eager'], **_SMALL)
   for job in benchmark.JOBS:
     ours, theirs = metrics[f'{job}/per_second'], metrics[
         f'{job}/per_second_eager']
@@ -97,13 +100,73 @@ def test_metrics_hold_ratios_of_the_two_sides(make_config):
 def test_peer_that_is_not_there_is_explained(monkeypatch, tmp_path):
   monkeypatch.setattr(benchmark, '_ROOT', tmp_path)
   with pytest.raises(ValueError, match='peer has stopped.*extra `peers`.*test'):
-    benchmark.measure(_small_config(), variants=['eager'], **_SMALL)
+    benchmark.measure(
+        _small_config(), jobs=benchmark.JOBS, variants=['eager'], **_SMALL)
+
+
+def _fake_jobs(monkeypatch, **seconds):
+  """Jobs that take so long by a clock of their own, by name of the method."""
+  clock = [0.0]
+
+  def job(config):
+    clock[0] += seconds[config.method.name]
+
+  monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: clock[0])
+  monkeypatch.setattr(benchmark, '_our_jobs', lambda config, _: {
+      name: functools.partial(job, config) for name in benchmark.JOBS})
+
+
+def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
+  _fake_jobs(monkeypatch, diffsda=0.5, divid=2.0)
+  metrics = benchmark.measure(
+      quickstart.get_config(), jobs=['train_step'], rounds=3, seconds=1.0,
+      beside=('divid_puppets', divid_puppets.get_config()))
+  row = 'reference/divid_puppets/train_step'
+  assert metrics == pytest.approx({
+      'train_step/ratio_beside': 4.0, 'train_step/ratio_beside_std': 0.0,
+      'train_step/per_second': 2.0, 'train_step/per_second_std': 0.0,
+      'train_step/first_seconds': 0.5, f'{row}/per_second': 0.5,
+      f'{row}/per_second_std': 0.0, f'{row}/first_seconds': 2.0})
+
+
+def test_config_beside_itself_is_about_as_fast():
+  config = _small_config()
+  metrics = benchmark.measure(
+      config, jobs=['train_step'], beside=('itself', config), rounds=5,
+      seconds=0.05)
+  assert 0.2 < metrics['train_step/ratio_beside'] < 5
+
+
+def test_config_beside_with_other_batches_is_explained():
+  config = _small_config()
+  config.data.batch_size = 16
+  with pytest.raises(ValueError, match=r'Set --beside.data.batch_size=8\.'):
+    benchmark.measure(_small_config(), jobs=['train_step'],
+                      beside=('other', config), **_SMALL)
+
+
+def test_config_beside_is_read_from_its_file(monkeypatch, capsys, tmp_path):
+  found = {}
+  monkeypatch.setattr(
+      benchmark, 'measure', lambda config, **given: found.update(given) or {})
+  code, text = _call(
+      monkeypatch, capsys, '--config=configs/quickstart_ablation.py:aggregator',
+      '--beside=configs/quickstart_ablation.py:none', '--beside.seed=5',
+      '--jobs=train_step', f'--out={tmp_path / "speed.json"}')
+  assert not code, text
+  name, beside = found['beside']
+  assert name == 'quickstart_ablation-none' and beside.seed == 5
+  assert beside.method.aggregator == 'pool'
+  # Without an independent program.
+  assert found['variants'] == [] and found['jobs'] == ['train_step']
 
 
 @pytest.mark.parametrize('args, message', [
     ((), r'--out is missing; expected .*results/quickstart/benchmark\.json'),
     (('--out=x.json', '--variants=egaer'), 'variants=egaer, expected eager'),
     (('--out=x.json', '--config.method.name=divd'), "Unknown method 'divd'"),
+    (('--out=x.json', '--jobs=swap,trainstep'), "job 'trainstep'.*train_step"),
+    (('--out=x.json', '--beside=nothing.py'), "config file 'nothing.py'"),
 ])
 def test_wrong_flags_are_explained(
     monkeypatch, capsys, tmp_path, args, message):
