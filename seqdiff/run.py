@@ -98,7 +98,8 @@ def train(
   tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)
-  driver.check_batch_size(config.data.batch_size)
+  num_parts = config.train.get('num_parts', 1)  # A judge has no such key.
+  driver.check_batch_size(config.data.batch_size, num_parts=num_parts)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,
       batch_size=config.data.batch_size, process_index=jax.process_index(),
@@ -106,7 +107,7 @@ def train(
   plan = loop.Plan(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
-      ema_decay=config.optim.ema_decay, config=plain)
+      ema_decay=config.optim.ema_decay, num_parts=num_parts, config=plain)
   _rehearse(method, sample)
   # Only now: a config that cannot work must not own the directory.
   writer.claim_workdir(workdir, plain)

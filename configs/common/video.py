@@ -83,6 +83,7 @@ def _train():
       keep_last=2,  # Checkpoints.
       # Run directory whose parameters training starts from; None: fresh ones.
       start_from=ml_collections.config_dict.placeholder(str),
+      num_parts=1,  # Of a batch, one after another: less memory, more time.
       parallel='pmap',  # 'mesh': jit over sharded arrays.
       fsdp=False,  # 'mesh' only: split the state over the devices.
   )

@@ -52,6 +52,7 @@ class Plan:
     log_every: steps between two rows of metrics.
     save_every: steps between two checkpoints; the last step is always saved.
     ema_decay: see `training.step`.
+    num_parts: see `training.step`.
     config: the full configuration, kept with each checkpoint.
   """
 
@@ -60,14 +61,16 @@ class Plan:
   log_every: int
   save_every: int
   ema_decay: float | None = None
+  num_parts: int = 1
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
-    for name in ('num_steps', 'log_every', 'save_every'):
+    for name in ('num_steps', 'log_every', 'save_every', 'num_parts'):
       if getattr(self, name) < 1:
+        of = 'parts' if name == 'num_parts' else 'updates'
         raise ValueError(
             f'train.{name} is {getattr(self, name)}. Expected 1 or more: set'
-            ' it to a number of updates.'
+            f' it to a number of {of}.'
         )
 
 
@@ -119,14 +122,15 @@ def train(
   """
   sample = next(make_batches(0))
   batch_size = len(sample['x']) * jax.process_count()
-  parallel.check_batch_size(batch_size)
+  parallel.check_batch_size(batch_size, num_parts=plan.num_parts)
   create = functools.partial(
       train_state.create, method, tx, sample,
       seed=plan.seed, ema=plan.ema_decay is not None,
   )  # fmt: skip
   body = functools.partial(
-      train_step.train_step, method=method, tx=tx, ema_decay=plan.ema_decay
-  )
+      train_step.train_step, method=method, tx=tx, ema_decay=plan.ema_decay,
+      num_parts=plan.num_parts,
+  )  # fmt: skip
   step, state = _restore_or_init(create, parallel, checkpointer)
   update = parallel.compile_train(body)
   record = _Record(plan, batch_size, step, parallel, checkpointer, writer)

@@ -64,17 +64,23 @@ class Parallel(abc.ABC):
     # `jax.make_mesh` would make explicit axes, on which `nn.RNN` fails.
     self._mesh = jax.sharding.Mesh(np.array(self.devices), (_AXIS,))
 
-  def check_batch_size(self, batch_size: int) -> None:
-    """Raises a ValueError if a global batch cannot be divided evenly."""
-    count = len(self.devices)
+  def check_batch_size(self, batch_size: int, *, num_parts: int = 1) -> None:
+    """Raises a ValueError if a global batch cannot be divided evenly.
+
+    Args:
+      batch_size: examples of a step.
+      num_parts: each device takes its share in so many parts.
+    """
+    count = len(self.devices) * num_parts
     if batch_size % count == 0 and batch_size > 0:
       return
     below = batch_size // count * count
     sizes = f'{below} or {below + count}' if below else f'{count}'
+    parts = f' of {num_parts} parts (train.num_parts)' if num_parts > 1 else ''
     raise ValueError(
-        f'The batch size is {batch_size} and there are {count} devices.'
-        f' Expected a multiple of {count}: set the batch size to {sizes}, or'
-        ' use fewer devices.'
+        f'The batch size is {batch_size} and there are {len(self.devices)}'
+        f' devices{parts}. Expected a multiple of {count}: set the batch size'
+        f' to {sizes}, or use fewer devices{" or parts" if parts else ""}.'
     )
 
   def put(self, batch: types.Batch) -> types.Batch:

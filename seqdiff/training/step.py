@@ -27,6 +27,7 @@ def train_step(
     method: base.Trainable,
     tx: optax.GradientTransformation,
     ema_decay: float | None,
+    num_parts: int = 1,
     axis_name: str | None = None,
 ) -> tuple[train_state.TrainState, Metrics]:
   """Makes one update.
@@ -37,6 +38,8 @@ def train_step(
     method: gives the loss.
     tx: the optimizer.
     ema_decay: decay of the moving average of the parameters, or None.
+    num_parts: the batch is computed in so many parts, one after another, and
+      the gradients are added up: less memory.
     axis_name: axis of the devices under `pmap`, or None.
 
   Returns:
@@ -48,14 +51,15 @@ def train_step(
   batch = {**batch, 'x': data_batch.to_float(batch['x'])}
   count = _all_sum(jnp.sum(batch['example_mask']), axis_name)
 
-  def share_of_mean(params):
-    loss, parts = method.loss(params, batch, key, step=state.step, train=True)
-    sums = _masked_sums({**parts, 'loss': loss}, batch['example_mask'])
+  def share_of_mean(params, part):
+    loss, parts = method.loss(params, part, key, step=state.step, train=True)
+    sums = _masked_sums({**parts, 'loss': loss}, part['example_mask'])
     shares = jax.tree.map(lambda s: s / jnp.maximum(count, 1), sums)
     return shares['loss'], shares
 
-  grads, shares = jax.grad(share_of_mean, has_aux=True)(state.params)
-  grads, metrics = _all_sum((grads, shares), axis_name)
+  of_part = lambda part: jax.grad(share_of_mean, has_aux=True)(
+      state.params, part)
+  grads, metrics = _all_sum(_in_parts(of_part, batch, num_parts), axis_name)
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   ema_params = state.ema_params
@@ -92,6 +96,23 @@ def eval_step(
   mask = batch['example_mask']
   sums = _masked_sums({**parts, 'loss': loss}, mask)
   return _all_sum((sums, jnp.sum(mask)), axis_name)
+
+
+def _in_parts(of_part, batch: types.Batch, num_parts: int):
+  """The sum of `of_part` over parts of the batch, one after another."""
+  if num_parts == 1:
+    return of_part(batch)
+  # Every so manieth example, as each device holds neighbours.
+  parts = jax.tree.map(
+      lambda a: jnp.moveaxis(
+          a.reshape((-1, num_parts) + a.shape[1:]), 1, 0), batch)
+  add = lambda sums, part: (jax.tree.map(jnp.add, sums, of_part(part)), None)
+  zeros = jax.tree.map(
+      lambda a: jnp.zeros(a.shape, a.dtype),
+      jax.eval_shape(of_part, jax.tree.map(lambda a: a[0], parts)))
+  # Gradients of convolutions in a loop are many times slower on CPUs.
+  unroll = jax.default_backend() == 'cpu'
+  return jax.lax.scan(add, zeros, parts, unroll=unroll)[0]
 
 
 def _masked_sums(values: Metrics, mask: types.Array) -> Metrics:

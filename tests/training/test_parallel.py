@@ -144,6 +144,15 @@ def test_indivisible_batch_says_which_sizes_would_do(toy, name, size, advice):
     parallel.make_parallel(name).put(batch)
 
 
+def test_indivisible_parts_are_named():
+  driver = parallel.make_parallel('mesh', devices=jax.devices()[:4])
+  driver.check_batch_size(24, num_parts=3)
+  with pytest.raises(ValueError, match=(
+      '20 and there are 4 devices of 3 parts .train.num_parts.*of 12: .*'
+      '12 or 24, or use fewer devices or parts')):
+    driver.check_batch_size(20, num_parts=3)
+
+
 def test_unknown_driver_and_split_copies_are_refused():
   with pytest.raises(ValueError, match="'pmpa'.*mean 'pmap'.*mesh, pmap"):
     parallel.make_parallel('pmpa')

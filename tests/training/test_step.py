@@ -1,6 +1,7 @@
 """Tests of `training.step`, by the closed form of the toy method."""
 
 import functools
+import types
 
 import jax
 import numpy as np
@@ -12,13 +13,15 @@ from seqdiff.training import state as train_state
 from seqdiff.training import step as train_step
 
 
-def _setup(method, batch, driver, *, ema_decay=None, learning_rate=0.1):
+def _setup(method, batch, driver, *, ema_decay=None, learning_rate=0.1,
+           num_parts=1):
   tx = optax.sgd(learning_rate)
   create = functools.partial(
       train_state.create, method, tx, batch, seed=0, ema=ema_decay is not None)
   update = driver.compile_train(
       functools.partial(
-          train_step.train_step, method=method, tx=tx, ema_decay=ema_decay))
+          train_step.train_step, method=method, tx=tx, ema_decay=ema_decay,
+          num_parts=num_parts))
   return driver.init(create), update
 
 
@@ -71,6 +74,37 @@ def test_padded_examples_change_neither_metrics_nor_update(toy, name, count):
   mean = x[:5].mean(axis=(0, 1))
   noise = results[0][0].params['w'] / 0.1 - mean  # w = 0.1 * mean target.
   assert 0.0 < np.abs(noise).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    'name, count', [('mesh', 1), ('mesh', 4), ('pmap', 2)])
+@pytest.mark.parametrize('backend', ['cpu', 'gpu'])
+def test_a_batch_in_parts_is_the_whole_batch(
+    toy, name, count, backend, monkeypatch):
+  x = np.random.default_rng(0).normal(size=(16, 3, 4)).astype(np.float32)
+  batch = toy.make_batch(x, num_real=11)
+  whole, parts = [], []
+  for num_parts, states in ((1, whole), (4, parts)):
+    # On the others it is a loop.
+    monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+    driver = parallel.make_parallel(name, devices=jax.devices()[:count])
+    state, update = _setup(
+        toy.Target(noise=0.3), batch, driver, num_parts=num_parts)
+    for _ in range(2):
+      state, metrics = update(state, driver.put(batch))
+      states += jax.device_get([driver.plain(state), metrics])
+  jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7),
+      whole, parts)
+  seen = []  # How many examples the loss gets at once.
+  method = toy.Target()
+  state, update = _setup(method, batch, _one_device(), num_parts=4)
+  seeing = lambda *args, **kwargs: (
+      seen.append(len(args[1]['x'])), method.loss(*args, **kwargs))[1]
+  jax.eval_shape(functools.partial(
+      train_step.train_step, tx=optax.sgd(0.1), ema_decay=None, num_parts=4,
+      method=types.SimpleNamespace(loss=seeing)), state, batch)
+  assert set(seen) == {4}
 
 
 def test_noise_differs_between_steps_and_between_seeds(toy):
