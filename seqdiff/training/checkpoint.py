@@ -30,6 +30,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from seqdiff.core import types
+from seqdiff.training import full_disk
 from seqdiff.training import state as train_state
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -150,7 +151,8 @@ class Checkpointer:
 
   def close(self) -> None:
     """Waits and releases the threads of Orbax."""
-    self._manager.close()
+    with full_disk.in_words(self.directory):  # There may be more to say.
+      self._manager.close()
 
   def _set_aside(self, broken: Mapping[int, str]) -> dict[str, str]:
     """Renames broken steps, so that Orbax no longer counts them."""

@@ -9,11 +9,8 @@ and a resumed run sees what an uninterrupted one would have seen.
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
-import errno
 import functools
 import math
-import os
-import pathlib
 import signal
 import threading
 import time
@@ -28,6 +25,7 @@ import optax
 from seqdiff.core import types
 from seqdiff.methods import base
 from seqdiff.training import checkpoint
+from seqdiff.training import full_disk
 from seqdiff.training import parallel as train_parallel
 from seqdiff.training import state as train_state
 from seqdiff.training import step as train_step
@@ -36,10 +34,6 @@ from seqdiff.training import writer as metric_writer
 
 class NonFiniteLossError(ValueError):
   """The loss, the gradient or the parameters are no longer finite."""
-
-
-class FullDiskError(OSError):
-  """There is no space left for what the run writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +110,7 @@ def train(
 
   Raises:
     NonFiniteLossError: the last good checkpoint is left as it is.
-    FullDiskError: so are all whole checkpoints then.
+    full_disk.FullDiskError: so are all whole checkpoints then.
     ValueError: a batch that cannot be divided over the devices, is not
       finite or is missing; a checkpoint of another model.
   """
@@ -135,20 +129,19 @@ def train(
   update = parallel.compile_train(body)
   record = _Record(plan, batch_size, step, parallel, checkpointer, writer)
   batches = make_batches(step)
-  with _full_disk_in_words(checkpointer.directory):
-    try:
-      writer.start(step, plan.num_steps)
-      with _sigterm() as stop:
-        last = step >= plan.num_steps
-        while not last:
-          batch = parallel.put(_next_finite(batches, step))
-          state, metrics = update(state, batch)
-          step += 1
-          last = step == plan.num_steps or stop(step)
-          record.turn(step, metrics, state, last=last)
-    finally:
-      writer.close()
-      checkpointer.wait()
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(full_disk.in_words(checkpointer.directory))
+    stack.callback(checkpointer.wait)
+    stack.callback(writer.close)
+    writer.start(step, plan.num_steps)
+    stop = stack.enter_context(_sigterm())
+    last = step >= plan.num_steps
+    while not last:
+      batch = parallel.put(_next_finite(batches, step))
+      state, metrics = update(state, batch)
+      step += 1
+      last = step == plan.num_steps or stop(step)
+      record.turn(step, metrics, state, last=last)
   return Result(parallel.plain(state), step, step < plan.num_steps)
 
 
@@ -263,22 +256,6 @@ def _next_finite(batches: Iterator[types.Batch], step: int) -> types.Batch:
         ' leave the example out.'
     )
   return batch
-
-
-@contextlib.contextmanager
-def _full_disk_in_words(directory: pathlib.Path) -> Iterator[None]:
-  """Raises a FullDiskError for what Python or TensorStore say of it."""
-  try:
-    yield
-  except (OSError, ValueError) as error:
-    if os.strerror(errno.ENOSPC) not in str(error):
-      raise
-    raise FullDiskError(
-        f'The disk of {directory} is full ({error}). Expected space for'
-        ' another checkpoint beside those that are kept. Whole checkpoints'
-        ' there are intact: make space, and the same command continues from'
-        ' the newest.'
-    ) from error
 
 
 @contextlib.contextmanager

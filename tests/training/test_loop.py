@@ -15,6 +15,7 @@ import optax
 import pytest
 
 from seqdiff.training import checkpoint
+from seqdiff.training import full_disk
 from seqdiff.training import loop
 from seqdiff.training import parallel
 from seqdiff.training import writer
@@ -237,7 +238,7 @@ def test_full_disk_stops_in_words_and_costs_only_the_steps_since(
         filler.write_bytes(bytes(free - space))
       yield batch
 
-  with pytest.raises(loop.FullDiskError, match='disk of .*disk/run/checkpoi.*'
+  with pytest.raises(full_disk.FullDiskError, match='disk of .*disk/run/checkpoi.*'
                      'Whole checkpoints.*make space.*same command continues'):
     toy.train(small_disk / 'run', 10, batches=batches)
   filler.unlink()
