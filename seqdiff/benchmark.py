@@ -39,6 +39,7 @@ from seqdiff import run
 from seqdiff import study
 from seqdiff.core import errors
 from seqdiff.core import keys
+from seqdiff.core import storage
 from seqdiff.evaluation import results
 from seqdiff.sampling import swap as swap_sampler
 from seqdiff.training import parallel
@@ -91,7 +92,7 @@ def main() -> None:
   for job in _JOBS.value:
     if job not in JOBS:
       raise errors.unknown_name('job', job, JOBS)
-  if pathlib.Path(_OUT.value).exists():
+  if storage.local(_OUT.value, '--out').exists():
     results.read(_OUT.value)  # Only an older result is replaced.
   cli.use_all_cores(config)
   # The other side shares the device.

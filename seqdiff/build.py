@@ -8,7 +8,6 @@ is documented where the defaults stand, in `configs/common/`.
 from collections.abc import Mapping
 import functools
 import json
-import pathlib
 from typing import Any
 
 from flax import linen as nn
@@ -17,6 +16,7 @@ import ml_collections
 
 from seqdiff import construct
 from seqdiff.core import errors
+from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 from seqdiff.data import builders
 from seqdiff.data import disk
@@ -127,7 +127,7 @@ def first_stage_config(
     ValueError: if there is none, with all ways to get one.
   """
   workdir = config.first_stage.workdir
-  path = pathlib.Path(workdir or '', 'config.json')
+  path = storage.locate(workdir or '') / 'config.json'
   if workdir is None or not path.is_file():
     raise ValueError(
         f'config.first_stage.workdir={workdir} holds no autoencoder; expected '

@@ -11,10 +11,11 @@ by sampling many codes, and kept in `<workdir>/directions.npz`.
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import hashlib
+import io
 import os
-import pathlib
 import time
 
+from etils import epath
 import jax
 import numpy as np
 
@@ -22,6 +23,7 @@ from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
 from seqdiff.core import errors
+from seqdiff.core import storage
 from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import exploration
 from seqdiff.figures import grids
@@ -44,12 +46,12 @@ def load(
   Raises:
     ValueError: as `prior.load`.
   """
-  return find(prior.load(workdir), pathlib.Path(workdir), num_codes=num_codes)
+  return find(prior.load(workdir), storage.locate(workdir), num_codes=num_codes)
 
 
 def find(
     sampler: prior.Sampler,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     *,
     num_codes: int = NUM_CODES,
 ) -> 'Explorer':
@@ -63,7 +65,7 @@ def find(
   path, identity = workdir / DIRECTIONS, _identity(sampler, num_codes)
   names = [f.name for f in dataclasses.fields(explore.Directions)]
   if path.exists():
-    with np.load(path) as file:
+    with np.load(io.BytesIO(path.read_bytes())) as file:
       if str(file['identity']) == identity:
         return Explorer(sampler, {
             kind: explore.Directions(**{
@@ -72,11 +74,10 @@ def find(
   codes = sampler.sample(num_codes)
   found = {kind: explore.principal(getattr(codes, kind))
            for kind in prior_lib.KINDS}
-  part = path.with_suffix('.tmp.npz')
-  np.savez(part, identity=identity, **{
-      f'{kind}_{n}': getattr(of_kind, n)
-      for kind, of_kind in found.items() for n in names})
-  os.replace(part, path)
+  with storage.writing(path) as file:
+    np.savez(file, identity=identity, **{
+        f'{kind}_{n}': getattr(of_kind, n)
+        for kind, of_kind in found.items() for n in names})
   return Explorer(sampler, found)
 
 
@@ -189,12 +190,12 @@ class Explorer:
 def draw(
     explorer: Explorer,
     clips: np.ndarray,
-    folder: pathlib.Path,
+    folder: epath.Path,
     *,
     alphas: Sequence[float],
     num_components: int = 4,
     x_T: str | None = None,
-) -> Iterator[pathlib.Path]:
+) -> Iterator[epath.Path]:
   """Draws moves along components, and walks from each clip to the next.
 
   Args:
@@ -209,7 +210,6 @@ def draw(
   Yields:
     The path of each picture.
   """
-  folder.mkdir(parents=True, exist_ok=True)
   for kind, found in explorer.directions.items():
     for k in range(1, 1 + min(num_components, len(found.shares))):
       moved = explorer.traverse(clips, kind, k, alphas, x_T=x_T)
@@ -226,7 +226,7 @@ def draw(
 
 def evaluate(
     explorer: Explorer,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     *,
     num_components: int = 4,
     num_labelled: int = 256,
@@ -250,12 +250,14 @@ def evaluate(
   return result
 
 
-def _save(model, clips, path) -> pathlib.Path:
+def _save(model, clips, path) -> epath.Path:
   """Draws clips or series by name, those of no move set off by their colour."""
   if model.dataset.variables:
-    series.lines(clips, model.dataset.variables, graded=True).savefig(path)
+    with storage.writing(path) as file:
+      series.lines(clips, model.dataset.variables, graded=True).savefig(file)
     return path
-  grids.strips(clips, marked='+0.00').save(path)
+  with storage.writing(path) as file:
+    grids.strips(clips, marked='+0.00').save(file, 'PNG')
   video.write_gif(path.with_suffix('.gif'), grids.animation(
       {name: x[0] for name, x in clips.items()}), fps=6.0)
   return path

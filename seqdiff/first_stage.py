@@ -23,6 +23,7 @@ import numpy as np
 
 from seqdiff import build
 from seqdiff.core import errors
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import latents
@@ -42,7 +43,7 @@ def restore(
   sample = {'x': jnp.zeros((1,) + frame.shape)}
   first_stage = build.first_stage(config)
   params, meta = checkpoint.restore_params(
-      pathlib.Path(config.first_stage.workdir) / 'checkpoints',
+      storage.locate(config.first_stage.workdir) / 'checkpoints',
       jax.eval_shape(first_stage.init, jax.random.key(0), sample))
   return params, meta['step']
 
@@ -174,4 +175,5 @@ def _cache(config) -> pathlib.Path:
         'config.first_stage.cache is not set; expected the folder for the '
         'latents, which `python -m seqdiff.data.encode_latents` writes with '
         'the same --config.')
-  return pathlib.Path(config.first_stage.cache)
+  return storage.local(
+      config.first_stage.cache, 'config.first_stage.cache')

@@ -1,13 +1,14 @@
 """Judges: classifiers of real clips that look at generated ones."""
 
-import pathlib
 from typing import Any
 
+from etils import epath
 import jax
 import ml_collections
 
 from seqdiff import build
 from seqdiff import run
+from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
@@ -18,7 +19,7 @@ from seqdiff.evaluation import runner
 def jury(
     config: ml_collections.ConfigDict,
     dataset: data_batch.Dataset,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
 ) -> judging.Jury:
   """The judges of a run, trained where they are missing.
 
@@ -27,7 +28,7 @@ def jury(
   is in `results/judge.json` there.
   """
   home = config.eval.judge.workdir
-  home = workdir / 'judges' if home is None else pathlib.Path(home)
+  home = workdir / 'judges' if home is None else storage.locate(home)
   params = []
   for number in range(config.eval.judge.num_judges):
     judge_config = build.judge_config(config, number)

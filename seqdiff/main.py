@@ -8,14 +8,14 @@
       --mode=train|generate|explore
 
 Several processes, as on a TPU pod, train one model: each gets the same command
-with --distributed, and --workdir is a folder that all of them see.
+with --distributed, and --workdir is a folder that all of them see. It may be in
+a bucket: --workdir=gs://<bucket>/<folder>.
 
 `train` continues a run that was stopped, draws its figures and ends with the
 protocols of `config.eval.protocols`. The other modes read its checkpoint.
 """
 
 import contextlib
-import pathlib
 
 from absl import flags
 import jax
@@ -26,9 +26,11 @@ from seqdiff import distributed
 from seqdiff import modes
 from seqdiff import run
 from seqdiff.core import errors
+from seqdiff.core import storage
 
 _WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Run directory; default runs/<name of the config file>.')
+    'workdir', None, 'Run directory, a folder or gs://<bucket>/<folder>; '
+    'default runs/<name of the config file>.')
 _MODE = flags.DEFINE_string(
     'mode', 'train', f'One of {", ".join(modes.MODES)}.')
 _A = flags.DEFINE_string(
@@ -59,11 +61,15 @@ def main() -> None:
         f'--distributed={_DISTRIBUTED.value} with --mode={_MODE.value}; '
         'expected --mode=train. Leave --distributed out: the other modes run '
         'in one process.')
+  workdir = storage.locate(_WORKDIR.value or f'runs/{cli.config_name()}')
+  storage.check_access('--workdir', workdir)
+  if config.eval.judge.workdir is not None:
+    storage.check_access(
+        'config.eval.judge.workdir', config.eval.judge.workdir)
   distributed.connect(_DISTRIBUTED.value)
   _require_platform(_PLATFORM.value)
   if _DISTRIBUTED.value != 'off':
     distributed.check_same(run.to_plain(config))
-  workdir = pathlib.Path(_WORKDIR.value or f'runs/{cli.config_name()}')
   first = jax.process_index() == 0
   with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
     modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,

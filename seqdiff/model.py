@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import os
-import pathlib
 
+from etils import epath
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -25,6 +25,7 @@ from seqdiff import first_stage
 from seqdiff import jury as jury_lib
 from seqdiff import run
 from seqdiff.core import keys
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import films as film_lib
@@ -65,7 +66,7 @@ def restore(
     dataset: data_batch.Dataset | None = None,
 ) -> 'Model':
   """As `load`, with a config at hand (its sampler may be another)."""
-  workdir = pathlib.Path(workdir)
+  workdir = storage.locate(workdir)
   dataset = build.dataset(config) if dataset is None else dataset
   clip = run.first_batch(config, dataset)
   params, step = _read(config, workdir, dataset, clip, step=step)
@@ -112,7 +113,7 @@ def restore_for(
     for section in 'data', 'eval':
       joined[section] = other[section].copy_and_resolve_references()
     joined.data.size = size  # So that judges of another size are not taken.
-  workdir, clip = pathlib.Path(workdir), run.first_batch(joined, dataset)
+  workdir, clip = storage.locate(workdir), run.first_batch(joined, dataset)
   params, step = _read(config, workdir, dataset, clip)
   return Model(joined, workdir / f'on_{dataset.name}', dataset,
                build.method(config), params, step)
@@ -142,7 +143,7 @@ class Model:
   """
 
   config: ml_collections.ConfigDict
-  workdir: pathlib.Path
+  workdir: epath.Path
   dataset: data_batch.Dataset
   method: base.Method
   params: types.Params

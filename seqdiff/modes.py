@@ -2,6 +2,7 @@
 
 import pathlib
 
+from etils import epath
 import jax
 import ml_collections
 import numpy as np
@@ -11,6 +12,7 @@ from seqdiff import explore as explore_lib
 from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
+from seqdiff.core import storage
 from seqdiff.data import films as film_lib
 from seqdiff.data import loader
 from seqdiff.data import transforms
@@ -25,7 +27,7 @@ from seqdiff.sampling import explore as explore_sampler
 from seqdiff.sampling import swap as swap_sampler
 
 
-def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def train(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   """Trains or continues, draws all figures, runs the protocols."""
   if config.method.name == 'prior':
     _train_prior(config, workdir)
@@ -48,7 +50,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
 
 def evaluate(
     config: ml_collections.ConfigDict,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     data: ml_collections.ConfigDict | None = None,
 ) -> None:
   """Runs the protocols of `config.eval.protocols` on the newest checkpoint.
@@ -65,7 +67,7 @@ def evaluate(
 
 def reconstruct(
     config: ml_collections.ConfigDict,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     data: ml_collections.ConfigDict | None = None,
 ) -> None:
   """Draws clips of the evaluation split beside their reconstructions."""
@@ -74,7 +76,7 @@ def reconstruct(
 
 def swap(
     config: ml_collections.ConfigDict,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     data: ml_collections.ConfigDict | None = None,
 ) -> None:
   """Draws identities down, motions across, and the swapped clips between.
@@ -86,12 +88,12 @@ def swap(
   _draw_swap(_restore(config, workdir, data))
 
 
-def generate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def generate(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   """Draws clips that a prior samples, and clips that it completes."""
   _draw_samples(prior.restore(config, workdir), workdir)
 
 
-def explore(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def explore(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   """Draws clips with codes moved along components; probes what these tell."""
   options = config.explore
   alphas = explore_sampler.alphas(options.kappa, options.num_alphas)
@@ -126,7 +128,7 @@ _ON_OTHER_DATA = ('evaluate', 'reconstruct', 'swap')
 def run_mode(
     mode: str,
     config: ml_collections.ConfigDict,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     *,
     a: str | None = None,
     b: str | None = None,
@@ -260,7 +262,7 @@ def _train_prior(config, workdir) -> None:
     _print(prior.evaluate(config, workdir), workdir)
 
 
-def _draw_samples(sampler: prior.Sampler, workdir: pathlib.Path) -> None:
+def _draw_samples(sampler: prior.Sampler, workdir: epath.Path) -> None:
   """Writes figures/generated.png and figures/completed_<kind that is kept>."""
   model = sampler.model
   count = model.config.eval.num_shown
@@ -321,10 +323,11 @@ def _draw_reconstruction(model: model_lib.Model) -> None:
 
 def _save(model, clips, path) -> None:
   """Draws clips or series by name beside each other."""
-  if model.dataset.variables:
-    series.lines(clips, model.dataset.variables).savefig(path)
-  else:
-    grids.strips(clips).save(path)
+  with storage.writing(path) as file:
+    if model.dataset.variables:
+      series.lines(clips, model.dataset.variables).savefig(file)
+    else:
+      grids.strips(clips).save(file, 'PNG')
 
 
 def _draw_swap(model: model_lib.Model) -> None:
@@ -334,15 +337,18 @@ def _draw_swap(model: model_lib.Model) -> None:
   sources, drivers = clips[:count], clips[count:]
   path = _figure(model.workdir, 'swap.png')
   if model.dataset.variables:
-    series.swaps(
+    drawn = series.swaps(
         sources, drivers, model.swap(sources, drivers),
-        model.swap(drivers, sources), model.dataset.variables).savefig(path)
+        model.swap(drivers, sources), model.dataset.variables)
+    with storage.writing(path) as file:
+      drawn.savefig(file)
     print(f'swap: {path}')
     return
   swaps = model.swap(np.repeat(sources, count, axis=0),
                      np.concatenate([drivers] * count))
   swaps = swaps.reshape((count, count) + swaps.shape[1:])
-  grids.swap_grid(sources, drivers, swaps).save(path)
+  with storage.writing(path) as file:
+    grids.swap_grid(sources, drivers, swaps).save(file, 'PNG')
   frames = grids.swap_animation(sources, drivers, swaps)
   video.write_gif(path.with_suffix('.gif'), frames, fps=6.0)
   print(f'swap: {path} and {path.with_suffix(".gif")}')
@@ -365,14 +371,12 @@ def _clips(model: model_lib.Model, count: int) -> np.ndarray:
   return jax.device_get(batch['x'])
 
 
-def _figure(workdir: pathlib.Path, name: str) -> pathlib.Path:
-  """Path of a figure, whose folder then exists."""
-  path = workdir / 'figures' / name
-  path.parent.mkdir(parents=True, exist_ok=True)
-  return path
+def _figure(workdir: epath.Path, name: str) -> epath.Path:
+  """Path of a figure."""
+  return workdir / 'figures' / name
 
 
-def _unused(path: pathlib.Path) -> pathlib.Path:
+def _unused(path: epath.Path) -> epath.Path:
   """`path`, with a number if a GIF or MP4 of this name exists."""
   found, number = path, 1
   while found.exists() or found.with_suffix('.mp4').exists():

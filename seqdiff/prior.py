@@ -10,10 +10,11 @@ codes of its training clips are kept in `<workdir>/codes.npz`.
 
 import dataclasses
 import functools
+import io
 import json
 import os
-import pathlib
 
+from etils import epath
 import jax
 from jax.experimental import multihost_utils
 import ml_collections
@@ -24,6 +25,7 @@ from seqdiff import jury
 from seqdiff import model as model_lib
 from seqdiff import run
 from seqdiff.core import keys
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
@@ -38,7 +40,7 @@ CODES = 'codes.npz'
 
 
 def train(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
+    config: ml_collections.ConfigDict, workdir: epath.Path
 ) -> loop.Result:
   """Reads the codes of the training clips, and trains a prior on them.
 
@@ -57,12 +59,12 @@ def load(workdir: str | os.PathLike[str]) -> 'Sampler':
   Raises:
     ValueError: if it is no run directory, or that of the model is not there.
   """
-  workdir = pathlib.Path(workdir)
+  workdir = storage.locate(workdir)
   return restore(run.read_config(workdir), workdir)
 
 
 def restore(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
+    config: ml_collections.ConfigDict, workdir: epath.Path
 ) -> 'Sampler':
   """As `load`, with a config at hand (its sampler may be another)."""
   model = _model(config)
@@ -80,7 +82,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def evaluate(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
+    config: ml_collections.ConfigDict, workdir: epath.Path
 ) -> dict[str, results.Result]:
   """Runs the protocols of a prior; the judges are those of its model.
 
@@ -249,13 +251,11 @@ def _codes(config, model, workdir) -> Codes:
   if not path.exists():
     found = code_lib.read(model.context(), 'train')
     if jax.process_index() == 0:
-      path.parent.mkdir(parents=True, exist_ok=True)
-      part = path.with_suffix('.tmp.npz')
-      np.savez(part, static=found.static.astype(np.float32),
-               dynamic=found.dynamic.astype(np.float32), identity=identity)
-      os.replace(part, path)
+      with storage.writing(path) as file:
+        np.savez(file, static=found.static.astype(np.float32),
+                 dynamic=found.dynamic.astype(np.float32), identity=identity)
   multihost_utils.sync_global_devices('codes')
-  with np.load(path) as file:
+  with np.load(io.BytesIO(path.read_bytes())) as file:
     if str(file['identity']) != identity:
       raise ValueError(
           f'{path} holds the codes of another model or step '

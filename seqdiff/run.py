@@ -2,9 +2,9 @@
 
 import json
 import os
-import pathlib
 from typing import Any
 
+from etils import epath
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -14,6 +14,7 @@ import optax
 from seqdiff import build
 from seqdiff import first_stage
 from seqdiff.core import keys
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
@@ -33,7 +34,7 @@ def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
   Raises:
     ValueError: if it is no run directory.
   """
-  workdir = pathlib.Path(workdir)
+  workdir = storage.locate(workdir)
   path = workdir / 'config.json'
   if not path.is_file():
     raise ValueError(
@@ -46,7 +47,7 @@ def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
 def restore_params(
     method: base.Trainable,
     sample: types.Batch,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     *,
     step: int | None = None,
 ) -> tuple[types.Params, dict[str, Any]]:
@@ -82,7 +83,7 @@ def train(
     method: base.Trainable,
     config: ml_collections.ConfigDict,
     dataset: data_batch.Dataset,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
 ) -> loop.Result:
   """Trains a method, or continues; see `training.loop`.
 
@@ -125,7 +126,7 @@ def _starting(method, config, sample) -> base.Trainable:
   """The method, with the parameters of another run if there is one."""
   if 'start_from' not in config.train or config.train.start_from is None:
     return method  # A judge has no such key.
-  home = pathlib.Path(config.train.start_from)
+  home = storage.locate(config.train.start_from)
   other = build.method(read_config(home))
   if isinstance(other, latent.Latent):
     other = other.method

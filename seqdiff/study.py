@@ -19,6 +19,7 @@ import pathlib
 import subprocess
 import sys
 
+from seqdiff.core import storage
 from seqdiff.evaluation import results
 from seqdiff.figures import seeds as seeds_lib
 
@@ -107,19 +108,21 @@ def main(argv: Sequence[str] | None = None) -> int:
       description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
   parser.add_argument('configs', nargs='+')
   parser.add_argument('--seeds', type=int, default=3, help='seeds 0, 1, ...')
-  parser.add_argument('--workdir', type=pathlib.Path, default='runs/study')
-  parser.add_argument('--out', type=pathlib.Path, default='runs/study/results')
+  parser.add_argument('--workdir', default='runs/study')
+  parser.add_argument('--out', default='runs/study/results')
   parser.add_argument('--jobs', type=int, default=1, help='runs at one time')
   args = parser.parse_args(argv[:cut])
   try:
     check(args.configs, args.seeds)
+    workdir = storage.local(args.workdir, '--workdir')
+    out = storage.local(args.out, '--out')
     with futures.ThreadPoolExecutor(args.jobs) as pool:
       for config in args.configs:
         homes = list(pool.map(
             lambda seed, config=config: run_one(
-                config, seed, args.workdir, argv[cut + 1:]),
+                config, seed, workdir, argv[cut + 1:]),
             range(args.seeds)))
-        for path in merge(homes, args.out / name_of(config)):
+        for path in merge(homes, out / name_of(config)):
           print(path, flush=True)
   except (ValueError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)

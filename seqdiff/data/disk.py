@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from seqdiff.core import errors
+from seqdiff.core import storage
 from seqdiff.data import batch
 from seqdiff.data import builders
 from seqdiff.data import loader
@@ -74,7 +75,7 @@ def folder(name: str, *, data_dir: str, **form: Any) -> pathlib.Path:
     raise ValueError(
         'data_dir is not set; expected the folder that was given to `python -m '
         f'seqdiff.data.prepare --dataset={name}`. Set config.data.data_dir.')
-  root = pathlib.Path(data_dir).expanduser()
+  root = storage.local(data_dir, 'data_dir').expanduser()
   return root / name / options.config_name / str(builder.VERSION)
 
 

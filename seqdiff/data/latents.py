@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch
 
@@ -192,16 +193,12 @@ def _write_file(path, source, encode, number):
   for target, array in (
       (_lengths(path), np.array([len(clip) for clip in clips])),
       (path, np.asarray(values, np.float16))):
-    part = target.with_name(f'{target.name}.{os.getpid()}.tmp')
-    with part.open('wb') as file:
+    with storage.writing(target) as file:
       np.save(file, array)
-    os.replace(part, target)
 
 
 def _write_json(path, content):
-  part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-  part.write_text(json.dumps(content, indent=2, sort_keys=True) + '\n')
-  os.replace(part, path)
+  storage.write(path, json.dumps(content, indent=2, sort_keys=True) + '\n')
 
 
 def _num_files(num_clips: int) -> int:

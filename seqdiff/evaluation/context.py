@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 import dataclasses
-import pathlib
 from typing import Any
+
+from etils import epath
 
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
@@ -42,7 +43,7 @@ class Context:
   method: base.Method
   params: types.Params
   dataset: data_batch.Dataset
-  workdir: pathlib.Path
+  workdir: epath.Path
   jury: judging.Jury | None = None
   split: str = 'test'
   num_frames: int = 8

@@ -17,11 +17,11 @@ import csv
 import dataclasses
 import json
 import os
-import pathlib
 
 import jax
 import numpy as np
 
+from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 
 VERSION = 1
@@ -108,7 +108,7 @@ def load_or_draw(
   Raises:
     ValueError: if the file was made for something else.
   """
-  path = pathlib.Path(path)
+  path = storage.locate(path)
   head = {'version': VERSION, 'dataset': dataset.name, 'split': split,
           'num_clips': len(dataset.splits[split]), 'num_pairs': num_pairs,
           'seed': seed}
@@ -128,10 +128,7 @@ def load_or_draw(
   if jax.process_index() != 0:
     return pairs
   rows = np.stack([pairs.a, pairs.b], axis=1).tolist()
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_suffix('.part')
-  part.write_text(json.dumps({**head, 'pairs': rows}) + '\n')
-  os.replace(part, path)
+  storage.write(path, json.dumps({**head, 'pairs': rows}) + '\n')
   return pairs
 
 

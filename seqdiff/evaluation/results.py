@@ -16,10 +16,12 @@ import json
 import math
 import numbers
 import os
-import pathlib
 from typing import Any
 
+from etils import epath
 import jax
+
+from seqdiff.core import storage
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -71,9 +73,9 @@ class Result:
     return config_hash(self.config)
 
 
-def path_of(workdir: str | os.PathLike[str], protocol: str) -> pathlib.Path:
+def path_of(workdir: str | os.PathLike[str], protocol: str) -> epath.Path:
   """Where the result of `protocol` lies in a run directory."""
-  return pathlib.Path(workdir) / 'results' / f'{protocol}.json'
+  return storage.locate(workdir) / 'results' / f'{protocol}.json'
 
 
 def check_owner(
@@ -92,7 +94,7 @@ def check_owner(
     )
 
 
-def write(workdir: str | os.PathLike[str], result: Result) -> pathlib.Path:
+def write(workdir: str | os.PathLike[str], result: Result) -> epath.Path:
   """Writes `<workdir>/results/<protocol>.json`, whole or not at all.
 
   An older result of the same run is replaced.
@@ -114,22 +116,15 @@ def write(workdir: str | os.PathLike[str], result: Result) -> pathlib.Path:
 
 def write_file(
     path: str | os.PathLike[str], result: Result
-) -> pathlib.Path:
+) -> epath.Path:
   """As `write`, to any place; what is there is replaced.
 
   Of several processes only the first one writes.
   """
   _check_metrics(result.metrics)
-  path = pathlib.Path(path)
-  if jax.process_index() != 0:
-    return path
-  path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-  try:
-    part.write_text(_to_json(result))
-    os.replace(part, path)
-  finally:
-    part.unlink(missing_ok=True)
+  path = storage.locate(path)
+  if jax.process_index() == 0:
+    storage.write(path, _to_json(result))
   return path
 
 
@@ -140,7 +135,7 @@ def read(path: str | os.PathLike[str]) -> Result:
     ValueError: the file is no result file, or was changed by hand so that its
       config and its hash disagree.
   """
-  path = pathlib.Path(path)
+  path = storage.locate(path)
   fields = {f.name for f in dataclasses.fields(Result)}
   try:
     content = json.loads(path.read_text())

@@ -3,11 +3,12 @@
 import json
 import math
 import os
-import pathlib
 
 from matplotlib import axes as mpl_axes
 from matplotlib import figure as mpl_figure
 import numpy as np
+
+from seqdiff.core import storage
 
 Series = tuple[np.ndarray, np.ndarray]  # Steps and values, both (n,).
 
@@ -32,7 +33,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, Series]:
     ValueError: a line before the last is not a JSON object with a step, or
       there is no whole line.
   """
-  path = pathlib.Path(path)
+  path = storage.locate(path)
   lines = path.read_text().splitlines()
   by_step: dict[int, dict[str, float]] = {}
   for number, line in enumerate(lines, start=1):
@@ -91,7 +92,8 @@ def training_curves(
                                     i % _PANELS_PER_ROW])
     _draw(panel, name, series[name])
     panel.tick_params(labelsize=7)
-  figure.savefig(png_path, format='png', dpi=120)
+  with storage.writing(png_path) as file:
+    figure.savefig(file, format='png', dpi=120)
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:

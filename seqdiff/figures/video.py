@@ -6,6 +6,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from seqdiff.core import storage
 from seqdiff.figures import grids
 
 Frames = Iterable[Image.Image | np.ndarray]  # Images or uint8 (H, W, C).
@@ -33,15 +34,16 @@ def write_gif(
       tall.crop((0, top, width, top + height))
       for top in range(0, tall.height, height)
   ]
-  indexed[0].save(
-      path,
-      format='GIF',
-      save_all=True,
-      append_images=indexed[1:],
-      duration=max(20, round(1000 / fps)),
-      loop=0,
-      optimize=False,
-  )
+  with storage.writing(path) as file:
+    indexed[0].save(
+        file,
+        format='GIF',
+        save_all=True,
+        append_images=indexed[1:],
+        duration=max(20, round(1000 / fps)),
+        loop=0,
+        optimize=False,
+    )
 
 
 def write_mp4(
@@ -68,7 +70,8 @@ def write_mp4(
   pictures = [np.asarray(p) for p in _pictures(frames)]
   height, width = pictures[0].shape[:2]
   pad = ((0, height % 2), (0, width % 2), (0, 0))
-  with av.open(os.fspath(path), mode='w', format='mp4') as container:
+  with storage.writing(path) as file, av.open(
+      file, mode='w', format='mp4') as container:
     stream = container.add_stream('libx264', rate=round(fps))
     stream.width, stream.height = width + width % 2, height + height % 2
     stream.pix_fmt = 'yuv420p'

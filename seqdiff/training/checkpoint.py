@@ -8,9 +8,10 @@ A checkpoint is one Orbax step directory with up to four items:
   meta    JSON: step, config, data position, versions, and for each leaf of
           the other items its shape, type and digest
 
-Orbax writes a step under another name and renames it when it is complete, so
-a killed run leaves no half checkpoint behind. It does not notice changed
-bytes: the digests do. Samplers restore `ema` (or `params`) alone.
+Orbax writes a step under another name and renames it when it is complete; in a
+bucket it marks it then with a file. So a killed run leaves no half checkpoint
+behind. It does not notice changed bytes: the digests do. Samplers restore `ema`
+(or `params`) alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +19,18 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import pathlib
 from typing import Any
 import zlib
 
 from absl import logging
+from etils import epath
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.training import full_disk
 from seqdiff.training import state as train_state
@@ -61,7 +63,7 @@ class Checkpointer:
 
   def __init__(self, directory: str | os.PathLike, *, keep_last: int = 2):
     """Keeps the `keep_last` newest checkpoints in `directory`."""
-    self.directory = pathlib.Path(directory).absolute()
+    self.directory = storage.absolute(directory)
     self.directory.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:
       _remove_empty_steps(self.directory)
@@ -162,7 +164,7 @@ class Checkpointer:
       while target.exists():
         target = target.with_name(target.name + '_')
       if jax.process_index() == 0:
-        os.replace(self.directory / str(step), target)
+        (self.directory / str(step)).rename(target)
       skipped[target.name] = why
       logging.warning('Skipped a checkpoint, now %s: %s', target, why)
     if broken:
@@ -192,7 +194,7 @@ def restore_params(
   Raises:
     ValueError: no such checkpoint, none is whole, or another model's.
   """
-  directory = pathlib.Path(directory).absolute()
+  directory = storage.absolute(directory)
   steps = _steps(directory)
   if not steps or (step is not None and step not in steps):
     wanted = 'checkpoint' if step is None else f'checkpoint of step {step}'
@@ -270,22 +272,25 @@ def _crc32(meta: Mapping[str, Any]) -> int:
   return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
 
 
-def _steps(directory: pathlib.Path) -> list[int]:
-  """Steps of the non-empty step directories, newest first."""
+def _steps(directory: epath.Path) -> list[int]:
+  """Steps of the complete and non-empty step directories, newest first."""
   if not directory.is_dir():
     return []
   found = (p for p in directory.iterdir() if p.name.isdecimal() and p.is_dir())
-  return sorted((int(p.name) for p in found if any(p.iterdir())), reverse=True)
+  return sorted((int(p.name) for p in found if any(p.iterdir())
+                 and ocp.utils.is_checkpoint_finalized(p)), reverse=True)
 
 
-def _remove_empty_steps(directory: pathlib.Path) -> None:
+def _remove_empty_steps(directory: epath.Path) -> None:
   """Removes empty step directories, which Orbax would count as saved."""
+  if not directory.is_dir():
+    return  # A bucket has no empty folders.
   for path in directory.iterdir():
     if path.name.isdecimal() and path.is_dir() and not any(path.iterdir()):
       path.rmdir()
 
 
-def _read_meta(path: pathlib.Path) -> dict[str, Any]:
+def _read_meta(path: epath.Path) -> dict[str, Any]:
   """The JSON item of the checkpoint at `path`.
 
   Raises:
@@ -303,7 +308,7 @@ def _read_meta(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _read_item(
-    path: pathlib.Path, name: str, abstract: Any, meta: Mapping[str, Any]
+    path: epath.Path, name: str, abstract: Any, meta: Mapping[str, Any]
 ) -> Any:
   """Restores one item and compares its digests.
 
@@ -353,7 +358,7 @@ def _with_type(abstract: Any, saved: Mapping[str, Sequence[Any]]) -> Any:
 
 
 def _check_match(
-    items: Mapping[str, Any], meta: Mapping[str, Any], path: pathlib.Path
+    items: Mapping[str, Any], meta: Mapping[str, Any], path: epath.Path
 ) -> None:
   """Raises a ValueError unless the leaves are those of the checkpoint."""
   describe = lambda shape, dtype: f'{dtype}{list(shape)}'
@@ -379,7 +384,7 @@ def _check_match(
 
 
 def _none_whole(
-    directory: pathlib.Path, broken: Mapping[int, str]
+    directory: epath.Path, broken: Mapping[int, str]
 ) -> ValueError:
   reasons = '; '.join(f'step {step}: {why}' for step, why in broken.items())
   return ValueError(

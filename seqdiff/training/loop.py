@@ -197,6 +197,7 @@ class _Record:
     self._pending = (step, metrics) if due else None
     if step % self._plan.save_every == 0 or last:
       self._numbers(step, metrics)
+      self._writer.flush()
       self._checkpointer.save(
           self._parallel.plain(state),
           config=self._plan.config,

@@ -5,6 +5,11 @@
 `metrics.jsonl` is always written and holds one object per line with `step`
 and the metrics. It is line buffered, so a killed run loses at most the line
 that it was writing. TensorBoard files appear if tensorboardX is installed.
+
+Of a run directory in a bucket both are written to a local folder and copied
+before each checkpoint, every half minute and at the end: a killed run loses
+what came after the last copy, and a run that continues from a checkpoint has
+the lines before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +17,17 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
+import time
 from typing import Any
 
+from etils import epath
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
 import tqdm
+
+from seqdiff.core import storage
 
 try:
   import tensorboardX
@@ -25,6 +35,7 @@ except ImportError:
   tensorboardX = None
 
 FILE_NAME = 'metrics.jsonl'
+_COPY_SECONDS = 30.0  # A bucket takes no new file each second.
 
 
 def claim_workdir(
@@ -46,13 +57,10 @@ def claim_workdir(
     ValueError: the directory belongs to another configuration, or not all
       processes see it.
   """
-  path = pathlib.Path(workdir) / 'config.json'
-  path.parent.mkdir(parents=True, exist_ok=True)
+  path = storage.locate(workdir) / 'config.json'
   config = json.loads(json.dumps(config))  # Tuples are lists in a file.
   if jax.process_index() == 0 and not path.exists():
-    part = path.with_suffix('.part')
-    part.write_text(json.dumps(config, indent=2) + '\n', 'utf-8')
-    os.replace(part, path)
+    storage.write(path, json.dumps(config, indent=2) + '\n')
   multihost_utils.sync_global_devices('claim')
   seen = multihost_utils.process_allgather(np.array(path.exists()))
   if not seen.all():
@@ -60,7 +68,7 @@ def claim_workdir(
         f'Process {" and ".join(map(str, np.flatnonzero(~seen)))} does not see'
         f' {path}, which process 0 wrote. Expected one run directory for all'
         ' processes: set --workdir to a folder on a disk that all machines'
-        ' share.'
+        ' share, or in a bucket (gs://<bucket>/<folder>).'
     )
   theirs, yours = _flat(json.loads(path.read_text('utf-8'))), _flat(config)
   absent = '(absent)'
@@ -86,9 +94,11 @@ class MetricWriter:
 
   def __init__(self, workdir: str | os.PathLike, *, progress: bool = True):
     """Writes into `workdir`; `progress` shows a bar on stderr."""
-    self._workdir = pathlib.Path(workdir)
+    self._workdir = storage.locate(workdir)
     self._progress = progress
     self._file = self._board = self._bar = None
+    self._folder = None  # What is copied, of a run directory in a bucket.
+    self._copied = 0.0
 
   def start(self, step: int, num_steps: int) -> None:
     """Opens the files of a run that continues after `step` of `num_steps`.
@@ -98,13 +108,15 @@ class MetricWriter:
     """
     if jax.process_index() != 0:
       return
-    self._workdir.mkdir(parents=True, exist_ok=True)
-    path = self._workdir / FILE_NAME
-    _drop_after(path, step)
-    self._file = path.open('a', buffering=1, encoding='utf-8')
+    home = self._workdir
+    if storage.is_remote(home):
+      self._folder = tempfile.TemporaryDirectory()
+      home = storage.locate(self._folder.name)
+    storage.write(home / FILE_NAME, _until(self._workdir / FILE_NAME, step))
+    self._file = open(home / FILE_NAME, 'a', buffering=1, encoding='utf-8')
     if tensorboardX is not None:
       self._board = tensorboardX.SummaryWriter(
-          str(self._workdir / 'tensorboard'), purge_step=step + 1
+          str(home / 'tensorboard'), purge_step=step + 1
       )
     if self._progress:
       seconds = 0.5 if sys.stderr.isatty() else 30.0  # Spare log files.
@@ -128,6 +140,20 @@ class MetricWriter:
     if self._bar is not None:
       shown = {k: v for k, v in metrics.items() if k in ('loss', 'clips/s')}
       self._bar.set_postfix(shown, refresh=False)
+    if time.monotonic() - self._copied > _COPY_SECONDS:
+      self.flush()
+
+  def flush(self) -> None:
+    """Copies all that was written, if the run directory is in a bucket."""
+    if self._folder is None:
+      return
+    if self._board is not None:
+      self._board.flush()
+    home = pathlib.Path(self._folder.name)
+    for path in home.rglob('*'):
+      if path.is_file():
+        storage.write(self._workdir / path.relative_to(home), path.read_bytes())
+    self._copied = time.monotonic()
 
   def close(self) -> None:
     """Closes all files; may be called twice."""
@@ -135,11 +161,15 @@ class MetricWriter:
       if thing is not None:
         thing.close()
     self._file = self._board = self._bar = None
+    if self._folder is not None:
+      self.flush()
+      self._folder.cleanup()
+      self._folder = None
 
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, float]]:
   """The lines of a metrics file, without a torn last line."""
-  lines = pathlib.Path(path).read_text(encoding='utf-8').splitlines()
+  lines = storage.locate(path).read_text(encoding='utf-8').splitlines()
   rows = []
   for number, line in enumerate(lines, start=1):
     try:
@@ -153,14 +183,10 @@ def read_metrics(path: str | os.PathLike) -> list[dict[str, float]]:
   return rows
 
 
-def _drop_after(path: pathlib.Path, step: int) -> None:
-  """Drops the rows after `step` and a torn last line, atomically."""
-  if not path.exists():
-    return
-  rows = [row for row in read_metrics(path) if row['step'] <= step]
-  part = path.with_suffix('.part')
-  part.write_text(''.join(json.dumps(row) + '\n' for row in rows), 'utf-8')
-  os.replace(part, path)
+def _until(path: epath.Path, step: int) -> str:
+  """The rows up to `step`, without a torn last line; none if no file."""
+  rows = read_metrics(path) if path.exists() else []
+  return ''.join(json.dumps(row) + '\n' for row in rows if row['step'] <= step)
 
 
 def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:

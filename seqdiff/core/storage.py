@@ -1,0 +1,130 @@
+"""Where files of runs lie: on a local disk, or in a bucket as gs://bucket/...
+
+In a bucket a file appears when it is complete and is replaced as a whole: none
+can be appended to or locked, and a rename is a copy. So all files of a run are
+written by `write` and `writing`. What grows is written on a local disk and
+copied (`training.writer`); checkpoints are written by Orbax.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import io
+import os
+import pathlib
+import re
+import uuid
+
+from etils import epath
+import fsspec
+
+_SCHEME = re.compile(r'[a-z][a-z0-9+.-]*:/')
+_BUCKET = re.compile(r'gs://([^/]+)')
+
+
+def locate(where: str | os.PathLike[str]) -> epath.Path:
+  """The path of a file or folder, on a local disk or as gs://bucket/...
+
+  Raises:
+    ValueError: for another scheme, or gs:// without a bucket.
+  """
+  text = os.fspath(where)
+  if _SCHEME.match(text) and not _BUCKET.match(text):
+    raise ValueError(
+        f'{text} is no place for files of a run; expected a path on a local '
+        'disk, or gs://<bucket>/<folder>. Correct it.')
+  if is_remote(where):
+    # Lists of files are asked for anew: other processes write files too.
+    fsspec.config.conf.setdefault('gs', {})['use_listings_cache'] = False
+  return epath.Path(text)
+
+
+def absolute(where: str | os.PathLike[str]) -> epath.Path:
+  """As `locate`; a local path is made absolute."""
+  return locate(where if is_remote(where) else os.path.abspath(where))
+
+
+def is_remote(where: str | os.PathLike[str]) -> bool:
+  """Whether a place is in a bucket."""
+  return os.fspath(where).startswith('gs://')
+
+
+def local(where: str | os.PathLike[str], name: str) -> pathlib.Path:
+  """The path of what must be on a local disk; `name` says what was set to it.
+
+  Raises:
+    ValueError: for gs:// and the like.
+  """
+  if _SCHEME.match(os.fspath(where)):
+    raise ValueError(
+        f'{name}={where}; expected a folder on a local disk, since only run '
+        'directories may be in a bucket. Copy it to a disk first (gcloud '
+        'storage cp --recursive), or name another folder.')
+  return pathlib.Path(where)
+
+
+def write(where: str | os.PathLike[str], content: str | bytes) -> None:
+  """Writes a file, whole or not at all; its folder is made if missing."""
+  path = locate(where)
+  content = content.encode() if isinstance(content, str) else content
+  if is_remote(path):
+    path.write_bytes(content)
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f'{path.name}.{os.getpid()}.part')
+  try:
+    part.write_bytes(content)
+    os.replace(part, path)
+  finally:
+    part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(where: str | os.PathLike[str]) -> Iterator[io.BytesIO]:
+  """A file in memory, which is written to `where` unless an error ends it."""
+  file = io.BytesIO()
+  yield file
+  write(where, file.getvalue())
+
+
+def check_access(name: str, where: str | os.PathLike[str]) -> None:
+  """Tries in a bucket all that a run does there; a local place passes.
+
+  Args:
+    name: what was set to the place, such as '--workdir'.
+    where: a folder, which need not exist.
+
+  Raises:
+    ValueError: if the place is none, the packages for it are not installed, or
+      the bucket is not there or may not be written.
+  """
+  folder = locate(where)
+  if not is_remote(folder):
+    return
+  probe = folder / f'.access-{uuid.uuid4().hex}'
+  try:
+    # Orbax asks for the kind of the bucket before it deletes a checkpoint.
+    from google.cloud import storage  # Optional: only for buckets.
+    storage.Client().get_bucket(_BUCKET.match(os.fspath(folder))[1])
+    probe.write_text('')
+    found = [path.name for path in folder.iterdir()]
+    probe.unlink()
+  except ImportError as error:
+    raise ValueError(
+        f'{name}={where}, but a package for buckets is missing ({error}). '
+        'Install it (pip install -e ".[gcs]"), or name a folder on a local '
+        'disk.') from error
+  # Each of the libraries below has errors of its own.
+  except Exception as error:  # pylint: disable=broad-exception-caught
+    raise _no_access(name, where, f'{type(error).__name__}: {error}') from error
+  if probe.name not in found:
+    raise _no_access(name, where, 'a file written there cannot be seen')
+
+
+def _no_access(name, where, why) -> ValueError:
+  return ValueError(
+      f'{name}={where} cannot be used ({" ".join(why.split())[:300]}); '
+      'expected a bucket that exists, and the rights to list, read, write and '
+      'delete in it. Log in (gcloud auth application-default login), and have '
+      'the roles storage.objectAdmin and storage.legacyBucketReader of the '
+      'bucket granted to you or, on a virtual machine, to its service account.'
+  )
