@@ -16,4 +16,4 @@ do_it gcloud compute tpus tpu-vm scp "$archive" "$NAME:seqdiff.tar.gz" \
 # The images have Python 3.10: uv brings its own.
 on_worker all "tar -xzf seqdiff.tar.gz && cd seqdiff && \
 python3 -m pip install -q --user uv && PATH=~/.local/bin:\$PATH && \
-uv venv -q --allow-existing --python=3.12 && uv pip install -q -e '.[tpu]'"
+uv venv -q --allow-existing --python=3.12 && uv pip install -q -e '.[tpu,gcs]'"
