@@ -34,6 +34,7 @@ def bucket(tmp_path_factory, small, command):
     yield home
 
 
+@pytest.mark.slow
 def test_all_files_of_the_runs_are_in_the_bucket(bucket):
   found = {str(path.relative_to(bucket)) for path in bucket.rglob('*')}
   assert found >= {
@@ -50,10 +51,12 @@ def test_all_files_of_the_runs_are_in_the_bucket(bucket):
   assert [json.loads(row)['step'] for row in rows] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_nothing_is_made_in_a_folder_named_gs(bucket):
   assert not [name for name in os.listdir() if name.startswith('gs:')]
 
 
+@pytest.mark.slow
 def test_runs_in_a_bucket_are_restored(bucket):
   model = seqdiff.load(MODEL)
   assert (model.step, str(model.workdir)) == (6, MODEL)
