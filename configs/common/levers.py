@@ -1,5 +1,6 @@
 """The levers of the small configs, one by one set back to the paper's value."""
 
+from collections.abc import Mapping
 import functools
 from typing import Any
 
@@ -34,9 +35,22 @@ LEVERS = {
 
 
 def set_back(
-    config: ml_collections.ConfigDict, lever: str, num_steps: int
+    config: ml_collections.ConfigDict,
+    lever: str,
+    *,
+    num_steps: int,
+    speeds: Mapping[str, float],
 ) -> ml_collections.ConfigDict:
-  """A config of `num_steps` steps without one lever, a name in `LEVERS`.
+  """A config without one lever, a name in `LEVERS`.
+
+  Args:
+    config: the config with all levers.
+    lever: the one that is set back.
+    num_steps: steps of `none`; all are trained for the same time.
+    speeds: of the levers whose steps take another time, relative to `none`.
+
+  Returns:
+    The config, changed in place.
 
   Raises:
     ValueError: for an unknown name.
@@ -44,7 +58,7 @@ def set_back(
   if lever not in LEVERS:
     raise errors.unknown_name('lever', lever, LEVERS)
   config.update_from_flattened_dict(LEVERS[lever])
-  config.train.num_steps = num_steps
-  config.train.save_every = num_steps
+  config.train.num_steps = round(num_steps * speeds.get(lever, 1.0))
+  config.train.save_every = config.train.num_steps
   config.eval.protocols = ('swap',)
   return config
