@@ -1,27 +1,41 @@
-r"""Speed of training and of swapping beside another program or config.
+r"""Speed, floating point operations and memory of a config.
 
   python -m seqdiff.benchmark --config=configs/quickstart.py --out=speed.json
   python -m seqdiff.benchmark --config=configs/quickstart_ablation.py:centre \
       --beside=configs/quickstart_ablation.py:none --jobs=train_step --out=...
+  ... --variants=none --jobs=train_step,loader,save,restore
+  ... --jobs= --sweep=data.batch_size=8,16,32 --devices=1,2,4
 
-Two sides take turns on the same device: so many steps here, as many there, and
-again. A ratio is the median over the rounds of the speed of --config over that
-of the other side; its spread is the standard deviation. Both start from the
-same uint8 clips or float series on the host (random ones, no data set is
-needed) and end when the numbers are there.
+Training and swapping are measured beside another side, in turns on the same
+device: so many steps here, as many there, and again. A ratio is the median over
+the rounds of the speed of --config over that of the other side; its spread is
+the standard deviation. Both start from the same uint8 clips or float series on
+the host (random ones, no data set is needed) and end when the numbers are
+there. The other side is an independent PyTorch peer, the same model in a
+process of `tests/peers` (extra `peers`): `ratio_eager`. Or it is the config
+--beside, in this process: `ratio_beside`; its own numbers are the reference row
+of its name.
 
-The other side is an independent PyTorch peer, the same model in a process of
-`tests/peers` (extra `peers`): `ratio_eager`. Or it is the config --beside, in
-this process: `ratio_beside`; its own numbers are the reference row of its name.
+The other jobs are measured alone; they are listed in `seqdiff/workload.py`. Of
+train step and swap the `flops` are counted, those of all devices together, and
+`mfu` is the share of what the devices could do in bfloat16, left out where this
+is not known. `temp_bytes` and `argument_bytes` are those that the compiled
+train step needs on each device.
+
+--sweep measures the train step with one value after the other, as metrics
+`sweep/<key>=<value>/train_step/...`; a value that does not fit into memory is
+left out. --devices measures it on the first 1, 2, 4 devices, `scaling/4/...`:
+data.batch_size is that of the largest number, each device always has the same
+share, and `efficiency` is speed per device over that of the first number.
+JAX_NUM_CPU_DEVICES=4 makes devices on a CPU; these share the cores, so that
+there it shows no more than that it runs.
 """
 
-from collections.abc import Callable, Sequence
-import dataclasses
+from collections.abc import Sequence
 import functools
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,46 +47,35 @@ import ml_collections
 from ml_collections import config_flags
 import numpy as np
 
-from seqdiff import build
 from seqdiff import cli
 from seqdiff import run
 from seqdiff import study
+from seqdiff import sweeps
+from seqdiff import timing
+from seqdiff import workload
 from seqdiff.core import errors
-from seqdiff.core import keys
 from seqdiff.core import storage
 from seqdiff.evaluation import results
-from seqdiff.sampling import swap as swap_sampler
-from seqdiff.training import parallel
-from seqdiff.training import state as train_state
-from seqdiff.training import step as train_step
 
 _OUT = flags.DEFINE_string('out', None, 'The result file to write (JSON).')
 _ROUNDS = flags.DEFINE_integer('rounds', 7, 'Paired rounds of each job.')
 _SECONDS = flags.DEFINE_float('seconds', 2.0, 'Aimed length of one turn.')
 _JOBS = flags.DEFINE_list(
-    'jobs', ['train_step', 'swap'], 'What is measured.')
+    'jobs', ['train_step', 'swap'], 'Of train_step, swap, loader, save, '
+    'restore; may be empty.')
 _VARIANTS = flags.DEFINE_list(
-    'variants', None, 'Of the peer: eager, compile (torch.compile). Default: '
-    'eager; with --beside no peer is needed.')
+    'variants', None, 'Of the peer: eager, compile (torch.compile), or none. '
+    'Default: eager, with --beside none.')
 _BESIDE = config_flags.DEFINE_config_file(
     'beside', None, 'Config file of another model to take turns with; its '
     'values are --beside.<section>.<key>=<value>.', lock_config=True)
+_SWEEP = flags.DEFINE_multi_string(
+    'sweep', [], '<section>.<key>=<value>,<value>,...; may be repeated.')
+_DEVICES = flags.DEFINE_list('devices', [], 'Numbers of devices, as 1,2,4.')
 
-JOBS = ('train_step', 'swap')
+PAIRED = ('train_step', 'swap')
+JOBS = (*PAIRED, 'loader', 'save', 'restore')
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Turns:
-  """What one side has measured.
-
-  Attributes:
-    seconds: of each round, for one repeat.
-    first: seconds of the very first repeat, which compiles.
-  """
-
-  seconds: np.ndarray
-  first: float
 
 
 def main() -> None:
@@ -82,26 +85,31 @@ def main() -> None:
     raise ValueError(
         '--out is missing; expected the path of the result file, such as '
         f'--out=configs/results/{_row("config")}/benchmark.json.')
-  variants = _VARIANTS.value
-  if variants is None:
-    variants = [] if _BESIDE.value is not None else ['eager']
-  for variant in variants:
-    if variant not in ('eager', 'compile'):
-      raise ValueError(
-          f'--variants={variant}, expected eager, compile or both.')
+  variants = _variants()
   for job in _JOBS.value:
     if job not in JOBS:
       raise errors.unknown_name('job', job, JOBS)
   if storage.local(_OUT.value, '--out').exists():
     results.read(_OUT.value)  # Only an older result is replaced.
-  cli.use_all_cores(config)
+  if not _DEVICES.value:  # Else their number is the user's.
+    cli.use_all_cores(config)
   # The other side shares the device.
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+  settings = dict(rounds=_ROUNDS.value, seconds=_SECONDS.value)
+  swept = {}
+  for text in _SWEEP.value:
+    swept |= sweeps.read_sweep(config, text)
+  shares = sweeps.read_devices(config, _DEVICES.value)
   start = time.perf_counter()
-  metrics = measure(
-      config, jobs=_JOBS.value, variants=variants, rounds=_ROUNDS.value,
-      beside=None if _BESIDE.value is None else (_row('beside'), _BESIDE.value),
-      seconds=_SECONDS.value)
+  other = None
+  if _BESIDE.value is not None:
+    other = _row('beside'), _BESIDE.value
+  metrics = {}
+  if _JOBS.value:
+    metrics |= measure(config, jobs=_JOBS.value, variants=variants,
+                       beside=other, **settings)
+  metrics |= sweeps.sweep(swept, **settings)
+  metrics |= sweeps.scale(shares, **settings)
   results.write_file(_OUT.value, results.Result(
       protocol='benchmark', version=1, config=run.to_plain(config),
       seed=config.seed, step=0, metrics=metrics,
@@ -121,15 +129,15 @@ def measure(
     rounds: int,
     seconds: float,
 ) -> dict[str, float]:
-  """Metrics of the benchmark, see the top of this file.
+  """Metrics of jobs, see the top of this file.
 
   Args:
     config: what is measured.
-    jobs: which of `JOBS`.
+    jobs: which of `JOBS`; those of `PAIRED` take turns with the other sides.
     variants: of the peer, each of which is the other side once.
     beside: name and config of a model that is the other side too.
-    rounds: see `take_turns`.
-    seconds: see `take_turns`.
+    rounds: see `timing.take_turns`.
+    seconds: see `timing.take_turns`.
 
   Returns:
     The metrics by name.
@@ -139,82 +147,44 @@ def measure(
   """
   if beside is not None:
     _check_beside(config, beside[1])
-  batches = _batches(config)
-  ours = _our_jobs(config, batches)
+  turns = functools.partial(
+      timing.take_turns, rounds=rounds, seconds=seconds)
   metrics = {}
-
-  def pair(job, there, side, name):
-    turns = take_turns(functools.partial(_repeat, ours[job]), there,
-                       rounds=rounds, seconds=seconds)
-    # A job compiles in its first pair only, whose numbers are kept.
-    for key, value in _compare(job, *turns, side=side, name=name).items():
-      metrics.setdefault(key, value)
-
-  if beside is not None:
-    row, other = beside
-    theirs = _our_jobs(other, _batches(other))
+  with workload.Workload(config) as ours:
+    sides = {job: timing.timed(ours.jobs[job]) for job in jobs}
+    paired = [job for job in jobs if job in PAIRED]
+    if beside is not None and paired:
+      metrics |= _beside(*beside, {job: sides[job] for job in paired}, turns)
+    for variant in variants if paired else ():
+      with _Peer(config, ours.batches, variant) as peer:
+        for job in paired:
+          there = functools.partial(peer.time, job)
+          found = _compare(job, *turns(sides[job], there), side=variant,
+                           name=f'{job}/{{}}_{variant}')
+          # A job compiles in its first pair only, whose numbers are kept.
+          metrics = found | metrics
+        metrics[f'peak_bytes_{variant}'] = float(peer.memory)
     for job in jobs:
-      pair(job, functools.partial(_repeat, theirs[job]), 'beside',
-           f'reference/{row}/{job}/{{}}')
-  for variant in variants:
-    with _Peer(config, batches, variant) as peer:
-      for job in jobs:
-        pair(job, functools.partial(peer.time, job), variant,
-             f'{job}/{{}}_{variant}')
-      metrics[f'peak_bytes_{variant}'] = float(peer.memory)
+      if f'{job}/per_second' not in metrics:
+        metrics |= timing.speed(*turns(sides[job]), f'{job}/{{}}')
+      metrics |= ours.facts(job, metrics[f'{job}/per_second'])
   if beside is None:  # Else it would be that of two models.
-    metrics['peak_bytes'] = float(_peak_bytes())
+    metrics['peak_bytes'] = float(workload.peak_bytes())
   return metrics
 
 
-def take_turns(
-    here: Callable[[int], float],
-    there: Callable[[int], float],
-    *,
-    rounds: int,
-    seconds: float,
-) -> tuple[Turns, Turns]:
-  """Times two sides in turns.
-
-  Args:
-    here: number of repeats -> the seconds that they took.
-    there: the other side.
-    rounds: number of paired rounds.
-    seconds: how long the slower side's turn should be.
-
-  Returns:
-    What each side has measured.
-  """
-  sides = here, there
-  first = [side(1) for side in sides]
-  repeats = max(1, round(seconds / max(side(1) for side in sides)))
-  taken = np.array([
-      [side(repeats) / repeats for side in sides] for _ in range(rounds)])
-  return tuple(Turns(taken[:, i], first[i]) for i in range(2))
-
-
-def random_batch(
-    config: ml_collections.ConfigDict, count: int
-) -> dict[str, np.ndarray]:
-  """A batch of so many clips or series, of which some values are missing.
-
-  Samples of PhysioNet are filled up from 40 to 47 hours as the real ones are.
-  """
-  d, m, rng = config.data, config.method, np.random.default_rng(0)
-  batch = {'mask': np.ones((count, d.num_frames), bool),
-           'example_mask': np.ones(count, bool),
-           'index': np.arange(count, dtype=np.int32)}
-  if 'variables' in m:
-    if d.name == 'physionet2012':
-      hours = rng.integers(40, 48, (count, 1))
-      batch['mask'] = np.arange(d.num_frames)[None] < hours
-    shape = (count, d.num_frames, m.variables)
-    batch['observed'] = (rng.uniform(size=shape) < 0.7) & (
-        batch['mask'][..., None])
-    x = rng.normal(size=shape) * batch['observed']
-    return {**batch, 'x': x.astype(np.float32)}
-  shape = (count, d.num_frames, d.size, d.size, m.image_channels)
-  return {**batch, 'x': rng.integers(0, 256, shape, np.uint8)}
+def _variants() -> list[str]:
+  """What is measured of the peer."""
+  variants = _VARIANTS.value
+  if variants is None:
+    return [] if _BESIDE.value is not None else ['eager']
+  if variants == ['none']:
+    return []
+  for variant in variants:
+    if variant not in ('eager', 'compile'):
+      raise ValueError(
+          f'--variants={variant}, expected eager, compile or both, or none.')
+  return variants
 
 
 def _row(flag: str) -> str:
@@ -234,72 +204,21 @@ def _check_beside(config, other) -> None:
           f'--beside.data.{key}={ours}.')
 
 
+def _beside(row, other, sides, turns) -> dict[str, float]:
+  """Metrics of our sides beside those of another config."""
+  metrics = {}
+  with workload.Workload(other) as theirs:
+    for job, side in sides.items():
+      metrics |= _compare(
+          job, *turns(side, timing.timed(theirs.jobs[job])), side='beside',
+          name=f'reference/{row}/{job}/{{}}')
+  return metrics
+
+
 def _compare(job, here, there, *, side, name) -> dict[str, float]:
   """Metrics of a pair of turns; `name` makes those of the other side."""
-  ratios = there.seconds / here.seconds
-  return {f'{job}/ratio_{side}': float(np.median(ratios)),
-          f'{job}/ratio_{side}_std': float(np.std(ratios)),
-          **_speed(here, f'{job}/{{}}'), **_speed(there, name)}
-
-
-def _speed(turns: Turns, name: str) -> dict[str, float]:
-  """Metrics of one side, whose names are put into `name`."""
-  per_second = name.format('per_second')
-  return {per_second: float(1 / np.median(turns.seconds)),
-          f'{per_second}_std': float(np.std(1 / turns.seconds)),
-          name.format('first_seconds'): turns.first}
-
-
-def _batches(config) -> dict[str, dict[str, np.ndarray]]:
-  """The random batch of each job."""
-  batches = {'train_step': random_batch(config, config.data.batch_size),
-             'swap': random_batch(config, config.data.eval_batch_size)}
-  batches['swap'].pop('observed', None)  # The peer's swap knows no holes.
-  return batches
-
-
-def _our_jobs(config, batches) -> dict[str, Callable[[], None]]:
-  """What is timed, as functions that end when the numbers are there."""
-  method = build.method(config)
-  train, swap = batches['train_step'], batches['swap']
-  driver = parallel.make_parallel(
-      config.train.parallel, fsdp=config.train.fsdp)
-  tx, ema_decay = run.optimizer(config), config.optim.ema_decay
-  state = driver.init(functools.partial(
-      train_state.create, method, tx, train, seed=config.seed,
-      ema=ema_decay is not None))
-  params = driver.plain(state).eval_params
-  update = driver.compile_train(functools.partial(
-      train_step.train_step, method=method, tx=tx, ema_decay=ema_decay))
-  sampler = swap_sampler.make_swap(method, x_T=config.sampler.x_T)
-
-  def train_once():
-    nonlocal state
-    state, metrics = update(state, driver.put(train))
-    jax.block_until_ready(metrics)
-
-  def swap_once():
-    b = {k: a[::-1] for k, a in swap.items()}
-    jax.block_until_ready(
-        sampler(params, swap, b, keys.named(jax.random.key(0), 'sample')))
-
-  return {'train_step': train_once, 'swap': swap_once}
-
-
-def _repeat(job: Callable[[], None], repeats: int) -> float:
-  """Seconds of so many repeats."""
-  start = time.perf_counter()
-  for _ in range(repeats):
-    job()
-  return time.perf_counter() - start
-
-
-def _peak_bytes() -> int:
-  """Most memory in use so far: of the device, or of this process on a CPU."""
-  stats = jax.devices()[0].memory_stats()
-  if stats is not None and 'peak_bytes_in_use' in stats:
-    return stats['peak_bytes_in_use']
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  return {**timing.metric(f'{job}/ratio_{side}', there.seconds / here.seconds),
+          **timing.speed(here, f'{job}/{{}}'), **timing.speed(there, name)}
 
 
 class _Peer:

@@ -1,19 +1,17 @@
 """Tests of `seqdiff.benchmark`."""
 
-import functools
 import sys
 
 from absl import flags
-import numpy as np
 import pytest
 
-from configs import diffsda_air_quality
 from configs import diffsda_physionet
 from configs import divid_puppets
 from configs import quickstart
 from seqdiff import benchmark
 from seqdiff import cli
 from seqdiff.evaluation import results
+from tests import fake_work
 
 _SMALL = dict(rounds=2, seconds=0.01)
 
@@ -36,25 +34,6 @@ def _call(monkeypatch, capsys, *args):
   return end.value.code, capsys.readouterr().err
 
 
-def test_sides_take_turns_of_equal_work():
-  order, cost = [], {'here': 0.5, 'there': 2.0}
-
-  def side(name):
-    def work(repeats):
-      order.append((name, repeats))
-      return repeats * cost[name]
-    return work
-
-  here, there = benchmark.take_turns(
-      side('here'), side('there'), rounds=3, seconds=10.0)
-  # Once to compile, once to see how long it takes, then the rounds.
-  assert order == [('here', 1), ('there', 1)] * 2 + [
-      ('here', 5), ('there', 5)] * 3
-  np.testing.assert_allclose(here.seconds, [0.5] * 3)
-  np.testing.assert_allclose(there.seconds, [2.0] * 3)
-  assert (here.first, there.first) == (0.5, 2.0)
-
-
 def _small_series():
   config = diffsda_physionet.get_config()
   config.data.update(batch_size=8, eval_batch_size=2)
@@ -65,27 +44,12 @@ def _small_series():
   return config
 
 
-def test_random_series_are_as_the_real_ones():
-  batch = benchmark.random_batch(diffsda_physionet.get_config(), 30)
-  x, mask, observed = (batch[k] for k in ('x', 'mask', 'observed'))
-  assert x.shape == (30, 80, 10) and x.dtype == np.float32
-  hours = mask.sum(axis=1)
-  np.testing.assert_array_equal(mask, np.arange(80)[None] < hours[:, None])
-  assert 40 <= hours.min() < hours.max() <= 47
-  # Missing values and padding are 0, the others have mean 0 and variance 1.
-  np.testing.assert_array_equal(x != 0, observed)
-  assert not observed[~mask].any() and 0.6 < observed[mask].mean() < 0.8
-  assert abs(x[observed].mean()) < 0.1 and abs(x[observed].std() - 1) < 0.1
-  months = benchmark.random_batch(diffsda_air_quality.get_config(), 2)
-  assert months['mask'].all() and not months['observed'].all()
-
-
 @pytest.mark.parametrize('make_config', [_small_config, _small_series])
 def test_metrics_hold_ratios_of_the_two_sides(make_config):
   pytest.importorskip('torch')
   metrics = benchmark.measure(
-      make_config(), jobs=benchmark.JOBS, variants=['eager'], **_SMALL)
-  for job in benchmark.JOBS:
+      make_config(), jobs=benchmark.PAIRED, variants=['eager'], **_SMALL)
+  for job in benchmark.PAIRED:
     ours, theirs = metrics[f'{job}/per_second'], metrics[
         f'{job}/per_second_eager']
     # The median of two ratios lies between them, as does that of speeds.
@@ -101,23 +65,12 @@ def test_peer_that_is_not_there_is_explained(monkeypatch, tmp_path):
   monkeypatch.setattr(benchmark, '_ROOT', tmp_path)
   with pytest.raises(ValueError, match='peer has stopped.*extra `peers`.*test'):
     benchmark.measure(
-        _small_config(), jobs=benchmark.JOBS, variants=['eager'], **_SMALL)
-
-
-def _fake_jobs(monkeypatch, **seconds):
-  """Jobs that take so long by a clock of their own, by name of the method."""
-  clock = [0.0]
-
-  def job(config):
-    clock[0] += seconds[config.method.name]
-
-  monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: clock[0])
-  monkeypatch.setattr(benchmark, '_our_jobs', lambda config, _: {
-      name: functools.partial(job, config) for name in benchmark.JOBS})
+        _small_config(), jobs=benchmark.PAIRED, variants=['eager'], **_SMALL)
 
 
 def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
-  _fake_jobs(monkeypatch, diffsda=0.5, divid=2.0)
+  fake_work.put(monkeypatch, lambda config, _: {
+      'diffsda': 0.5, 'divid': 2.0}[config.method.name])
   metrics = benchmark.measure(
       quickstart.get_config(), jobs=['train_step'], rounds=3, seconds=1.0,
       beside=('divid_puppets', divid_puppets.get_config()))
@@ -125,8 +78,9 @@ def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
   assert metrics == pytest.approx({
       'train_step/ratio_beside': 4.0, 'train_step/ratio_beside_std': 0.0,
       'train_step/per_second': 2.0, 'train_step/per_second_std': 0.0,
-      'train_step/first_seconds': 0.5, f'{row}/per_second': 0.5,
-      f'{row}/per_second_std': 0.0, f'{row}/first_seconds': 2.0})
+      'train_step/first_seconds': 0.5, 'train_step/flops': 7.0,
+      f'{row}/per_second': 0.5, f'{row}/per_second_std': 0.0,
+      f'{row}/first_seconds': 2.0})
 
 
 def test_config_beside_itself_is_about_as_fast():
@@ -157,8 +111,34 @@ def test_config_beside_is_read_from_its_file(monkeypatch, capsys, tmp_path):
   name, beside = found['beside']
   assert name == 'quickstart_ablation-none' and beside.seed == 5
   assert beside.method.aggregator == 'pool'
-  # Without an independent program.
+  # Without the peer.
   assert found['variants'] == [] and found['jobs'] == ['train_step']
+
+
+def test_jobs_without_a_pair_are_measured_alone(monkeypatch):
+  fake_work.put(monkeypatch, lambda config, _: 0.25)
+  metrics = benchmark.measure(
+      quickstart.get_config(), jobs=['loader', 'swap'], rounds=3, seconds=1.0)
+  assert metrics.pop('peak_bytes') > 10e6
+  assert metrics == {
+      f'{job}/{name}': value for job in ('loader', 'swap') for name, value in {
+          'per_second': 4.0, 'per_second_std': 0.0, 'first_seconds': 0.25,
+          'flops': 7.0}.items()}
+
+
+def test_all_that_was_asked_for_is_in_one_result(monkeypatch, capsys, tmp_path):
+  fake_work.put(monkeypatch, lambda config, _: 0.5)
+  path = tmp_path / 'speed.json'
+  code, text = _call(
+      monkeypatch, capsys, '--config=configs/quickstart.py', f'--out={path}',
+      '--variants=none', '--jobs=save', '--sweep=data.batch_size=8,16',
+      '--sweep=method.hidden=4', '--devices=1,4')
+  assert not code, text
+  metrics = results.read(path).metrics
+  assert {name.rpartition('/')[0] for name in metrics} == {
+      '', 'save', 'scaling/1', 'scaling/4', 'sweep/method.hidden=4/train_step',
+      'sweep/data.batch_size=8/train_step',
+      'sweep/data.batch_size=16/train_step'}
 
 
 @pytest.mark.parametrize('args, message', [
@@ -166,6 +146,8 @@ def test_config_beside_is_read_from_its_file(monkeypatch, capsys, tmp_path):
     (('--out=x.json', '--variants=egaer'), 'variants=egaer, expected eager'),
     (('--out=x.json', '--config.method.name=divd'), "Unknown method 'divd'"),
     (('--out=x.json', '--jobs=swap,trainstep'), "job 'trainstep'.*train_step"),
+    (('--out=x.json', '--sweep=data.batch=8'), "'data.batch'.*batch_size'"),
+    (('--out=x.json', '--devices=1,99'), "'99'; expected numbers from 1 to 8"),
     (('--out=x.json', '--beside=nothing.py'), "config file 'nothing.py'"),
 ])
 def test_wrong_flags_are_explained(

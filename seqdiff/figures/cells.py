@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 MISSING = '–'
+UNITS = {'': 1, 'G': 1e9, 'MiB': 2**20}  # Of numbers that are not shares.
 
 
 def number(metrics: Mapping[str, float], name: str, unit: str = '') -> str:
@@ -11,7 +12,7 @@ def number(metrics: Mapping[str, float], name: str, unit: str = '') -> str:
   Args:
     metrics: all metrics.
     name: which one.
-    unit: '%' for shares in [0, 1], '' for plain numbers.
+    unit: '%' for shares in [0, 1], or one of `UNITS`.
   """
   if name not in metrics:
     return MISSING
@@ -19,7 +20,7 @@ def number(metrics: Mapping[str, float], name: str, unit: str = '') -> str:
   if unit == '%':
     return ' ± '.join(f'{100 * value:.1f}' for value in values)
   # Two digits tell a spread; 1e-16 is none.
-  return ' ± '.join(f'{round(value, 12):.{digits}g}'
+  return ' ± '.join(f'{round(value / UNITS[unit], 12):.{digits}g}'
                     for value, digits in zip(values, (4, 2)))
 
 

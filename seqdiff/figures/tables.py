@@ -35,7 +35,7 @@ class Column:
     title: its heading.
     metric: name of the metric it shows. With a `*`, all metrics of that
       pattern are listed in the one cell, by name.
-    unit: '%' for shares in [0, 1], '' for plain numbers.
+    unit: '%' for shares in [0, 1], '' for plain numbers; see `cells`.
   """
 
   title: str
@@ -45,7 +45,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """One table: a row per config that has a result of the protocol.
+  """One table: a row per config that has numbers of it.
 
   Metrics called `reference/<row>/<metric>` make further rows below it. Results
   in `<config name>-<argument>/`, of a config file that takes an argument, are
@@ -149,6 +149,50 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('compile (s)', 'train_step/first_seconds', ''),
         ),
     ),
+    'lever_speed': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (
+            Column('train step, over that beside', 'train_step/ratio_beside',
+                   ''),
+            Column('train steps per second', 'train_step/per_second', ''),
+        ),
+        variants=True,
+    ),
+    'cost': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (
+            Column('train step (GFLOP)', 'train_step/flops', 'G'),
+            Column('GFLOP/s', 'train_step/flops_per_second', 'G'),
+            Column('MFU', 'train_step/mfu'),
+            Column('swap (GFLOP)', 'swap/flops', 'G'),
+            Column('temporary (MiB)', 'train_step/temp_bytes', 'MiB'),
+            Column('arguments (MiB)', 'train_step/argument_bytes', 'MiB'),
+        ),
+    ),
+    'loading': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (
+            Column('batches per second', 'loader/per_second', ''),
+            Column('checkpoint (MiB)', 'save/bytes', 'MiB'),
+            Column('saves per second', 'save/per_second', ''),
+            Column('restores per second', 'restore/per_second', ''),
+        ),
+    ),
+    'sweep': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (
+            Column('train steps per second', 'sweep/*/train_step/per_second',
+                   ''),
+            Column('temporary (MiB)', 'sweep/*/train_step/temp_bytes', 'MiB'),
+            Column('clips per second on devices', 'scaling/*/clips_per_second',
+                   ''),
+            Column('efficiency', 'scaling/*/efficiency'),
+        ),
+    ),
     'judge': Table(
         'judge',
         ('config', 'data set', 'step'),
@@ -194,9 +238,12 @@ def render(
         table.variants not in (None, is_variant)):
       continue
     result = by_protocol[table.protocol]
+    references = {} if is_variant else _references(result.metrics)
+    if not any(set(_numbers(table, metrics)) - {cells.MISSING}
+               for metrics in (result.metrics, *references.values())):
+      continue
     facts = [FACTS[fact](name, result) for fact in table.facts]
     lines.append(cells.line(facts + _numbers(table, result.metrics)))
-    references = {} if is_variant else _references(result.metrics)
     for row, metrics in references.items():
       label = '↳ ' + re.sub('[-_]', ' ', row)
       facts = [label] + [''] * (left - 1)

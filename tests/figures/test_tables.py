@@ -112,6 +112,20 @@ def test_pattern_lists_spreads_beside_their_means_only(tmp_path):
   assert 'act 10.0 ± 0.0' in text and '_std' not in text
 
 
+def test_config_without_numbers_of_a_table_has_no_row(tmp_path):
+  _commit(tmp_path, 'fast', 'benchmark', {
+      'train_step/flops': 2.5e9, 'train_step/temp_bytes': 3 * 2**20,
+      'sweep/data.batch_size=8/train_step/per_second': 4.0})  # fmt: skip
+  _commit(tmp_path, 'slow', 'benchmark', {'train_step/ratio_eager': 0.8})
+  found = tables.read_results(tmp_path)
+  _, _, *rows = tables.render(tables.TABLES['cost'], found).splitlines()
+  assert rows == ['| [fast](configs/fast.py) | 2 CPU cores | 2.5 |'
+                  ' – | – | – | 3 | – |']
+  _, _, *rows = tables.render(tables.TABLES['sweep'], found).splitlines()
+  assert rows == ['| [fast](configs/fast.py) | 2 CPU cores |'
+                  ' data.batch_size=8 4 | – | – | – |']
+
+
 def test_plain_numbers_are_not_per_cents(committed):
   found = tables.read_results(committed)
   text = tables.render(tables.TABLES['reconstruction'], found)

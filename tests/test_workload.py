@@ -1,0 +1,87 @@
+"""Tests of `seqdiff.workload`."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import diffsda_air_quality
+from configs import diffsda_physionet
+from configs import quickstart
+from seqdiff import sweeps
+from seqdiff import workload
+from seqdiff.core import flops
+
+
+def _config(**data):
+  config = quickstart.get_config()
+  config.data.update(size=8, num_frames=4, batch_size=8, eval_batch_size=8,
+                     num_train=16, num_test=8)
+  config.data.update(data)
+  config.method.update(static_dim=4, dynamic_dim=2, hidden=8, frames_per_step=2)
+  config.method.encoder.update(channels=4, features=8)
+  config.method.denoiser.update(channels=8, multipliers=(1,), groups=4)
+  config.sampler.num_steps = 4
+  return config
+
+
+def test_random_series_are_as_the_real_ones():
+  batch = workload.random_batch(diffsda_physionet.get_config(), 30)
+  x, mask, observed = (batch[k] for k in ('x', 'mask', 'observed'))
+  assert x.shape == (30, 80, 10) and x.dtype == np.float32
+  hours = mask.sum(axis=1)
+  np.testing.assert_array_equal(mask, np.arange(80)[None] < hours[:, None])
+  assert 40 <= hours.min() < hours.max() <= 47
+  # Missing values and padding are 0, the others have mean 0 and variance 1.
+  np.testing.assert_array_equal(x != 0, observed)
+  assert not observed[~mask].any() and 0.6 < observed[mask].mean() < 0.8
+  assert abs(x[observed].mean()) < 0.1 and abs(x[observed].std() - 1) < 0.1
+  months = workload.random_batch(diffsda_air_quality.get_config(), 2)
+  assert months['mask'].all() and not months['observed'].all()
+
+
+def test_all_jobs_can_be_repeated_in_any_order():
+  config = _config()
+  config.train.parallel = 'mesh'
+  with workload.Workload(config) as work:
+    for job in ('restore', 'train_step', 'swap', 'loader', 'save', 'restore'):
+      work.jobs[job]()
+    found = work.facts('save', 1.0)['save/bytes']
+  with workload.Workload(config) as work:
+    work.jobs['save']()
+    once = work.facts('save', 1.0)['save/bytes']
+  assert found == pytest.approx(once, rel=0.2)  # The older ones are gone.
+
+
+def _swap_facts(**changes):
+  config = _config()
+  config.update_from_flattened_dict(changes)
+  return workload.Workload(config).facts('swap', 2.0)
+
+
+def test_each_step_of_the_sampler_and_each_clip_counts():
+  found = {n: _swap_facts(**{'sampler.num_steps': n})['swap/flops']
+           for n in (4, 5, 8)}
+  assert found[8] - found[4] == 4 * (found[5] - found[4]) > 0
+  assert _swap_facts(**{'data.eval_batch_size': 16})['swap/flops'] == (
+      2 * found[4])
+
+
+def test_share_of_the_peak_is_told_where_the_peak_is_known(monkeypatch):
+  assert 'swap/mfu' not in _swap_facts()
+  monkeypatch.setitem(flops.PEAK, jax.devices()[0].device_kind, 1e9)
+  facts = _swap_facts()
+  assert facts['swap/flops_per_second'] == 2 * facts['swap/flops']
+  assert facts['swap/mfu'] == pytest.approx(2 * facts['swap/flops'] / 8e9)
+
+
+def test_memory_and_operations_grow_with_the_batch():
+  found = sweeps.sweep(sweeps.read_sweep(
+      _config(), 'data.batch_size=8,16'), rounds=1, seconds=0.01)
+  small, large = ({
+      name: found[f'sweep/data.batch_size={n}/train_step/{name}']
+      for name in ('flops', 'temp_bytes', 'argument_bytes')} for n in (8, 16))
+  assert large['flops'] == 2 * small['flops'] > 0
+  assert large['temp_bytes'] > small['temp_bytes']
+  # Of each of the 8 devices: x, mask, example_mask, index of one clip more.
+  clip = 4 * 8 * 8 * 3 + 4 + 1 + 4
+  assert large['argument_bytes'] - small['argument_bytes'] == clip
