@@ -5,7 +5,8 @@
   loader      one batch of the real data set, which must be there
   save        one checkpoint, until it is committed (to the folder for
               temporary files: TMPDIR)
-  restore     one checkpoint, until the state is on the devices
+  restore     one checkpoint, until the state is on the devices; the first
+              time also a save, if there was none
 """
 
 from collections.abc import Iterator, Sequence
@@ -72,8 +73,8 @@ class Workload:
   def __enter__(self) -> 'Workload':
     self._state = self._driver.init(self._create)
     # Copies, for an update consumes the state.
-    self._params = jax.tree.map(
-        jnp.copy, self._driver.plain(self._state).eval_params)
+    copy = jax.jit(functools.partial(jax.tree.map, jnp.copy))
+    self._params = copy(self._driver.plain(self._state).eval_params)
     self._folder = tempfile.TemporaryDirectory()
     self._checkpointer = checkpoint.Checkpointer(
         self._folder.name, keep_last=1)
@@ -82,6 +83,7 @@ class Workload:
   def __exit__(self, *exc_info) -> None:
     self._checkpointer.close()
     self._folder.cleanup()
+    self._state = self._params = None  # Room on the devices for the next one.
 
   def facts(self, job: str, per_second: float) -> dict[str, float]:
     """Metrics of a job that has run, besides its speed.
@@ -112,9 +114,7 @@ class Workload:
       facts['temp_bytes'] = float(memory.temp_size_in_bytes)
       facts['argument_bytes'] = float(memory.argument_size_in_bytes)
     if job in ('save', 'restore'):
-      files = pathlib.Path(self._folder.name).rglob('*')
-      facts['bytes'] = float(
-          sum(file.stat().st_size for file in files if file.is_file()))
+      facts['bytes'] = float(self._checkpoint_bytes())
     return {f'{job}/{name}': value for name, value in facts.items()}
 
   def _flops(self, job: str) -> float:
@@ -124,6 +124,14 @@ class Workload:
       return flops.count(self._body, state, self.batches[job])
     sampler = inspect.unwrap(self._sampler)  # Of the whole batch.
     return flops.count(sampler, state.eval_params, *self._pairs())
+
+  def _checkpoint_bytes(self) -> int:
+    """Size of the newest checkpoint; an older one may be there still."""
+    steps = [path for path in pathlib.Path(self._folder.name).iterdir()
+             if path.name.isdecimal()]
+    newest = max(steps, key=lambda path: int(path.name))
+    return sum(file.stat().st_size for file in newest.rglob('*')
+               if file.is_file())
 
   def _train(self) -> None:
     self._state, metrics = self._update(
