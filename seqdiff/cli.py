@@ -105,7 +105,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   except (ValueError, flags.Error) as error:
     text = ' '.join(str(error).split()).removesuffix('.')
     if isinstance(error, flags.Error):
-      module = re.sub(r'.*/seqdiff/(\w+)\.py$', r'seqdiff.\1', argv[0])
+      module = re.sub(
+          r'.*/seqdiff/(\w+)(/__main__)?\.py$', r'seqdiff.\1', argv[0])
       text += ('. Expected --flag=value with the flags of `python -m '
                f'{module} --help`, and --config.<section>.<key>=<value> '
                'with a value of the type that it has in the config file')

@@ -99,7 +99,8 @@ def train(
   tx = optimizer(config)
   driver = parallel.make_parallel(
       config.train.parallel, fsdp=config.train.fsdp)
-  num_parts = config.train.get('num_parts', 1)  # A judge has no such key.
+  # A judge has no such key.
+  num_parts = config.train.num_parts if 'num_parts' in config.train else 1
   driver.check_batch_size(config.data.batch_size, num_parts=num_parts)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,

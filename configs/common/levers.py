@@ -58,7 +58,8 @@ def set_back(
   if lever not in LEVERS:
     raise errors.unknown_name('lever', lever, LEVERS)
   config.update_from_flattened_dict(LEVERS[lever])
-  config.train.num_steps = round(num_steps * speeds.get(lever, 1.0))
+  speed = speeds[lever] if lever in speeds else 1.0
+  config.train.num_steps = round(num_steps * speed)
   config.train.save_every = config.train.num_steps
   config.eval.protocols = ('swap',)
   return config

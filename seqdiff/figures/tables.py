@@ -144,7 +144,9 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
         ('config', 'hardware'),
         (
             Column('train step, over eager', 'train_step/ratio_eager', ''),
+            Column('over compiled', 'train_step/ratio_compile', ''),
             Column('swap, over eager', 'swap/ratio_eager', ''),
+            Column('over compiled', 'swap/ratio_compile', ''),
             Column('train steps per second', 'train_step/per_second', ''),
             Column('compile (s)', 'train_step/first_seconds', ''),
         ),

@@ -238,8 +238,9 @@ def test_full_disk_stops_in_words_and_costs_only_the_steps_since(
         filler.write_bytes(bytes(free - space))
       yield batch
 
-  with pytest.raises(full_disk.FullDiskError, match='disk of .*disk/run/checkpoi.*'
-                     'Whole checkpoints.*make space.*same command continues'):
+  with pytest.raises(full_disk.FullDiskError, match=(
+      'disk of .*disk/run/checkpoints is full.*Whole checkpoints.*make space'
+      '.*same command continues')):
     toy.train(small_disk / 'run', 10, batches=batches)
   filler.unlink()
   steps = []

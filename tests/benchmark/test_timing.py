@@ -1,8 +1,8 @@
-"""Tests of `seqdiff.timing`."""
+"""Tests of `seqdiff.benchmark.timing`."""
 
 import numpy as np
 
-from seqdiff import timing
+from seqdiff.benchmark import timing
 
 
 def test_sides_take_turns_of_equal_work():

@@ -8,10 +8,11 @@ import pytest
 from configs import diffsda_physionet
 from configs import divid_puppets
 from configs import quickstart
-from seqdiff import benchmark
 from seqdiff import cli
+from seqdiff.benchmark import __main__ as command
+from seqdiff.benchmark import measure
 from seqdiff.evaluation import results
-from tests import fake_work
+from tests.benchmark import fake_work
 
 _SMALL = dict(rounds=2, seconds=0.01)
 
@@ -30,7 +31,7 @@ def _call(monkeypatch, capsys, *args):
   flags.FLAGS.unparse_flags()
   monkeypatch.setattr(sys, 'argv', ['seqdiff.benchmark', *args])
   with pytest.raises(SystemExit) as end:
-    cli.run(benchmark.main)
+    cli.run(command.main)
   return end.value.code, capsys.readouterr().err
 
 
@@ -47,9 +48,9 @@ def _small_series():
 @pytest.mark.parametrize('make_config', [_small_config, _small_series])
 def test_metrics_hold_ratios_of_the_two_sides(make_config):
   pytest.importorskip('torch')
-  metrics = benchmark.measure(
-      make_config(), jobs=benchmark.PAIRED, variants=['eager'], **_SMALL)
-  for job in benchmark.PAIRED:
+  metrics = measure.measure(
+      make_config(), jobs=measure.PAIRED, variants=['eager'], **_SMALL)
+  for job in measure.PAIRED:
     ours, theirs = metrics[f'{job}/per_second'], metrics[
         f'{job}/per_second_eager']
     # The median of two ratios lies between them, as does that of speeds.
@@ -62,16 +63,16 @@ def test_metrics_hold_ratios_of_the_two_sides(make_config):
 
 
 def test_peer_that_is_not_there_is_explained(monkeypatch, tmp_path):
-  monkeypatch.setattr(benchmark, '_ROOT', tmp_path)
+  monkeypatch.setattr(measure, '_ROOT', tmp_path)
   with pytest.raises(ValueError, match='peer has stopped.*extra `peers`.*test'):
-    benchmark.measure(
-        _small_config(), jobs=benchmark.PAIRED, variants=['eager'], **_SMALL)
+    measure.measure(
+        _small_config(), jobs=measure.PAIRED, variants=['eager'], **_SMALL)
 
 
 def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
   fake_work.put(monkeypatch, lambda config, _: {
       'diffsda': 0.5, 'divid': 2.0}[config.method.name])
-  metrics = benchmark.measure(
+  metrics = measure.measure(
       quickstart.get_config(), jobs=['train_step'], rounds=3, seconds=1.0,
       beside=('divid_puppets', divid_puppets.get_config()))
   row = 'reference/divid_puppets/train_step'
@@ -85,7 +86,7 @@ def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
 
 def test_config_beside_itself_is_about_as_fast():
   config = _small_config()
-  metrics = benchmark.measure(
+  metrics = measure.measure(
       config, jobs=['train_step'], beside=('itself', config), rounds=5,
       seconds=0.05)
   assert 0.2 < metrics['train_step/ratio_beside'] < 5
@@ -95,14 +96,14 @@ def test_config_beside_with_other_batches_is_explained():
   config = _small_config()
   config.data.batch_size = 16
   with pytest.raises(ValueError, match=r'Set --beside.data.batch_size=8\.'):
-    benchmark.measure(_small_config(), jobs=['train_step'],
+    measure.measure(_small_config(), jobs=['train_step'],
                       beside=('other', config), **_SMALL)
 
 
 def test_config_beside_is_read_from_its_file(monkeypatch, capsys, tmp_path):
   found = {}
   monkeypatch.setattr(
-      benchmark, 'measure', lambda config, **given: found.update(given) or {})
+      measure, 'measure', lambda config, **given: found.update(given) or {})
   code, text = _call(
       monkeypatch, capsys, '--config=configs/quickstart_ablation.py:aggregator',
       '--beside=configs/quickstart_ablation.py:none', '--beside.seed=5',
@@ -117,7 +118,7 @@ def test_config_beside_is_read_from_its_file(monkeypatch, capsys, tmp_path):
 
 def test_jobs_without_a_pair_are_measured_alone(monkeypatch):
   fake_work.put(monkeypatch, lambda config, _: 0.25)
-  metrics = benchmark.measure(
+  metrics = measure.measure(
       quickstart.get_config(), jobs=['loader', 'swap'], rounds=3, seconds=1.0)
   assert metrics.pop('peak_bytes') > 10e6
   assert metrics == {
@@ -172,7 +173,7 @@ def test_file_that_is_no_result_is_kept(monkeypatch, capsys, tmp_path):
 
 def test_result_can_be_read(monkeypatch, capsys, tmp_path):
   path = tmp_path / 'speed.json'
-  monkeypatch.setattr(benchmark, 'measure', lambda config, **_: {
+  monkeypatch.setattr(measure, 'measure', lambda config, **_: {
       'swap/ratio_eager': 1.5})
   code, _ = _call(monkeypatch, capsys, '--config=configs/quickstart.py',
                   f'--out={path}', '--rounds=3')

@@ -1,4 +1,4 @@
-"""A config at work by a clock of its own, in place of `seqdiff.workload`."""
+"""A config at work by a clock of its own, in place of `workload`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,8 @@ import jax
 import ml_collections
 import pytest
 
-from seqdiff import timing
-from seqdiff import workload
+from seqdiff.benchmark import timing
+from seqdiff.benchmark import workload
 
 
 def put(

@@ -10,8 +10,8 @@ import jax
 import ml_collections
 from ml_collections.config_flags import config_path
 
-from seqdiff import timing
-from seqdiff import workload
+from seqdiff.benchmark import timing
+from seqdiff.benchmark import workload
 from seqdiff.core import errors
 from seqdiff.training import parallel
 

@@ -1,11 +1,11 @@
-"""Tests of `seqdiff.sweeps`."""
+"""Tests of `seqdiff.benchmark.sweeps`."""
 
 import jax
 import pytest
 
 from configs import quickstart
-from seqdiff import sweeps
-from tests import fake_work
+from seqdiff.benchmark import sweeps
+from tests.benchmark import fake_work
 
 _SETTINGS = dict(rounds=3, seconds=1.0)
 

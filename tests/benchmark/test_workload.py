@@ -1,4 +1,4 @@
-"""Tests of `seqdiff.workload`."""
+"""Tests of `seqdiff.benchmark.workload`."""
 
 import jax
 import numpy as np
@@ -7,8 +7,8 @@ import pytest
 from configs import diffsda_air_quality
 from configs import diffsda_physionet
 from configs import quickstart
-from seqdiff import sweeps
-from seqdiff import workload
+from seqdiff.benchmark import sweeps
+from seqdiff.benchmark import workload
 from seqdiff.core import flops
 
 
@@ -39,6 +39,7 @@ def test_random_series_are_as_the_real_ones():
   assert months['mask'].all() and not months['observed'].all()
 
 
+@pytest.mark.slow
 def test_all_jobs_can_be_repeated_in_any_order():
   config = _config()
   config.train.parallel = 'mesh'
@@ -49,7 +50,7 @@ def test_all_jobs_can_be_repeated_in_any_order():
     for job in ('save', 'train_step', 'restore'):
       work.jobs[job]()
     assert work.facts('restore', 1.0)['restore/bytes'] == pytest.approx(
-        one, rel=0.1)  # Of one checkpoint, not of all.
+        one, rel=0.5)  # Of one checkpoint, not of all; zeros are packed.
 
 
 def _swap_facts(**changes):

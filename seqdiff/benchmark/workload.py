@@ -65,7 +65,8 @@ class Workload:
         train_state.create, method, tx, self.batches['train_step'],
         seed=config.seed, ema=ema_decay is not None)
     self._body = functools.partial(
-        train_step.train_step, method=method, tx=tx, ema_decay=ema_decay)
+        train_step.train_step, method=method, tx=tx, ema_decay=ema_decay,
+        num_parts=config.train.num_parts)
     self._update = self._driver.compile_train(self._body)
     self._sampler = swap_sampler.make_swap(method, x_T=config.sampler.x_T)
     self._num_saved = 0

@@ -1,0 +1,1 @@
+"""Speed, floating point operations and memory of configs."""
