@@ -41,10 +41,9 @@ def train(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   if not _is_complete(run.train(method, config, dataset, workdir), workdir):
     return
   model = model_lib.restore(config, workdir, dataset=dataset)
-  if _is_first():
-    _draw_reconstruction(model)
-    if _has_factors(config):
-      _draw_swap(model)
+  _draw_reconstruction(model)
+  if _has_factors(config):
+    _draw_swap(model)
   _evaluate(model)
 
 
@@ -241,15 +240,10 @@ def _is_complete(result, workdir) -> bool:
     print(f'Stopped after step {result.step}, which was saved; the same '
           'command continues.')
     return False
-  if _is_first():
+  if jax.process_index() == 0:  # The others may not see all lines yet.
     curves.training_curves(
         workdir / 'metrics.jsonl', _figure(workdir, 'curves.png'))
   return True
-
-
-def _is_first() -> bool:
-  """Of several processes one draws; all evaluate, as judges need them all."""
-  return jax.process_index() == 0
 
 
 def _train_prior(config, workdir) -> None:
@@ -257,8 +251,7 @@ def _train_prior(config, workdir) -> None:
   prior.check(config)
   if _is_complete(prior.train(config, workdir), workdir):
     sampler = prior.restore(config, workdir)
-    if _is_first():
-      _draw_samples(sampler, workdir)
+    _draw_samples(sampler, workdir)
     _print(prior.evaluate(config, workdir), workdir)
 
 

@@ -250,10 +250,9 @@ def _codes(config, model, workdir) -> Codes:
           run.to_plain(model.config))})
   if not path.exists():
     found = code_lib.read(model.context(), 'train')
-    if jax.process_index() == 0:
-      with storage.writing(path) as file:
-        np.savez(file, static=found.static.astype(np.float32),
-                 dynamic=found.dynamic.astype(np.float32), identity=identity)
+    with storage.writing(path) as file:
+      np.savez(file, static=found.static.astype(np.float32),
+               dynamic=found.dynamic.astype(np.float32), identity=identity)
   multihost_utils.sync_global_devices('codes')
   with np.load(io.BytesIO(path.read_bytes())) as file:
     if str(file['identity']) != identity:

@@ -16,6 +16,7 @@ import uuid
 
 from etils import epath
 import fsspec
+import jax
 
 _SCHEME = re.compile(r'[a-z][a-z0-9+.-]*:/')
 _BUCKET = re.compile(r'gs://([^/]+)')
@@ -63,8 +64,13 @@ def local(where: str | os.PathLike[str], name: str) -> pathlib.Path:
 
 
 def write(where: str | os.PathLike[str], content: str | bytes) -> None:
-  """Writes a file, whole or not at all; its folder is made if missing."""
+  """Writes a file, whole or not at all; its folder is made if missing.
+
+  Of several processes, which share the run directory, only the first writes.
+  """
   path = locate(where)
+  if jax.process_index() != 0:
+    return
   content = content.encode() if isinstance(content, str) else content
   if is_remote(path):
     path.write_bytes(content)

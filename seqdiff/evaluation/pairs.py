@@ -18,7 +18,6 @@ import dataclasses
 import json
 import os
 
-import jax
 import numpy as np
 
 from seqdiff.core import storage
@@ -125,8 +124,6 @@ def load_or_draw(
     return Pairs(a, b, seed)
   pairs = draw(dataset, split, num_pairs=num_pairs, seed=seed,
                both_orders=both_orders)
-  if jax.process_index() != 0:
-    return pairs
   rows = np.stack([pairs.a, pairs.b], axis=1).tolist()
   storage.write(path, json.dumps({**head, 'pairs': rows}) + '\n')
   return pairs

@@ -123,8 +123,7 @@ def write_file(
   """
   _check_metrics(result.metrics)
   path = storage.locate(path)
-  if jax.process_index() == 0:
-    storage.write(path, _to_json(result))
+  storage.write(path, _to_json(result))
   return path
 
 

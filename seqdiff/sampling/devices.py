@@ -1,9 +1,10 @@
-"""Samplers on all devices of this process: each takes some of the clips."""
+"""Samplers on all devices of all processes: each takes some of the clips."""
 
 from collections.abc import Callable
 import functools
 
 import jax
+from jax.experimental import multihost_utils
 import numpy as np
 
 from seqdiff.core import types
@@ -12,14 +13,15 @@ from seqdiff.core import types
 def over_devices(
     sampler: Callable[..., jax.Array]
 ) -> Callable[..., jax.Array]:
-  """Splits the batches of a jitted sampler over the local devices.
+  """Splits the batches of a jitted sampler over the devices.
 
   Args:
     sampler: (params, *batches, key) -> clips, jitted.
 
   Returns:
-    The same function. A batch that the devices do not divide evenly is left to
-    one of them.
+    The same function. Several processes call it together, with the same
+    batches, and get all clips. A batch that the devices do not divide evenly is
+    left to one of them, in each process.
   """
 
   @functools.wraps(sampler)
@@ -27,14 +29,19 @@ def over_devices(
       params: types.Params, *args: types.Batch | types.Key
   ) -> jax.Array:
     *batches, key = args
-    devices = jax.local_devices()
+    devices, count = jax.local_devices(), jax.device_count()
     sizes = [len(a) for batch in batches for a in batch.values()]
-    if len(devices) == 1 or any(n % len(devices) for n in sizes):
+    if count == 1 or any(n % count for n in sizes):
       return sampler(params, *args)
     mesh = jax.sharding.Mesh(np.array(devices), ('clips',))
     put = lambda tree, *axes: jax.device_put(tree, jax.sharding.NamedSharding(
         mesh, jax.sharding.PartitionSpec(*axes)))
-    return sampler(
-        put(params), *(put(batch, 'clips') for batch in batches), put(key))
+    share = lambda a: np.split(a, jax.process_count())[jax.process_index()]
+    clips = sampler(
+        put(params), *(put(jax.tree.map(share, batch), 'clips')
+                       for batch in batches), put(key))
+    if jax.process_count() == 1:
+      return clips
+    return multihost_utils.process_allgather(clips, tiled=True)
 
   return spread

@@ -59,7 +59,7 @@ def claim_workdir(
   """
   path = storage.locate(workdir) / 'config.json'
   config = json.loads(json.dumps(config))  # Tuples are lists in a file.
-  if jax.process_index() == 0 and not path.exists():
+  if not path.exists():
     storage.write(path, json.dumps(config, indent=2) + '\n')
   multihost_utils.sync_global_devices('claim')
   seen = multihost_utils.process_allgather(np.array(path.exists()))

@@ -120,6 +120,12 @@ def test_all_processes_refuse_another_config_or_run_directory_of_one(fresh):
     assert 'Process 1 does not see' in workdir and '--workdir' in workdir
 
 
+def test_samples_of_all_processes_are_those_of_one(fresh):
+  expected = worker.sample()
+  for printed in fresh[1]:
+    np.testing.assert_allclose(printed['sampled'], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize('scenario, code', [
     ('killed', -signal.SIGKILL), ('failed', 2)])
 def test_a_process_that_ends_alone_ends_the_other_within_the_heartbeat(

@@ -12,8 +12,14 @@ import signal
 import sys
 import time
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from seqdiff import cli
 from seqdiff import distributed
+from seqdiff.core import keys
+from seqdiff.sampling import devices
 from seqdiff.training import parallel
 from seqdiff.training import writer
 from tests.training import toys
@@ -53,6 +59,19 @@ def batches(start, *, process=0, count=1, end=None):
     yield {k: v[process::count] for k, v in batch.items()}
 
 
+def sample():
+  """16 samples, on all devices of all processes."""
+
+  @jax.jit
+  def sampler(params, batch, key):
+    return params * batch['x'] + keys.normal(key, batch['index'], (3,))
+
+  batch = {'x': np.arange(48, dtype=np.float32).reshape(16, 3),
+           'index': np.arange(16, dtype=np.int32)}
+  return np.asarray(devices.over_devices(sampler)(
+      jnp.float32(2.0), batch, jax.random.key(0)))
+
+
 def main(workdir, address, index, scenario):
   """Plays one scenario; see the tests."""
   workdir, index = pathlib.Path(workdir), int(index)
@@ -80,7 +99,7 @@ def main(workdir, address, index, scenario):
       workdir / 'stopped', NUM_STEPS, driver=DRIVERS['pmap'](),
       batches=rows(stop if scenario == 'fresh' else None), save_every=10**6)
   print(json.dumps({'step': result.step, 'interrupted': result.interrupted,
-                    'messages': messages}))
+                    'messages': messages, 'sampled': sample().tolist()}))
 
 
 if __name__ == '__main__':
