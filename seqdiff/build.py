@@ -185,7 +185,8 @@ def judge_config(
   for name in 'workdir', 'num_judges':
     settings.pop(name)
   optim, train = construct.plain(config.optim), construct.plain(config.train)
-  train.pop('start_from')
+  for name in 'start_from', 'num_parts':
+    train.pop(name)
   data = construct.plain(config.data)
   data['batch_size'] = settings.pop('batch_size')
   num_steps = settings.pop('num_steps')
