@@ -199,6 +199,7 @@ def test_judge_depends_on_data_and_its_own_settings_only():
       ('optim__ema_decay', None), ('optim__warmup_steps', 1),
       ('train__num_steps', 9), ('train__save_every', 9),
       ('train__parallel', 'mesh'), ('train__fsdp', True),
+      ('train__num_parts', 2),
       ('sampler__num_steps', 9), ('eval__num_pairs', 9), ('seed', 9),
       ('eval__judge__workdir', 'elsewhere'), ('eval__judge__num_judges', 2),
       ('data__batch_size', 9)):
