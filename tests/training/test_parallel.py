@@ -1,6 +1,7 @@
 """Tests of `training.parallel`: every driver gives the same numbers."""
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,9 @@ import numpy as np
 import optax
 import pytest
 
+from configs import diffsda_mug
+from seqdiff import build
+from seqdiff import run
 from seqdiff.core import keys
 from seqdiff.training import parallel
 from seqdiff.training import state as train_state
@@ -142,6 +146,22 @@ def test_indivisible_batch_says_which_sizes_would_do(toy, name, size, advice):
   message = f'{size} and there are 8 devices.*multiple of 8.*size to {advice},'
   with pytest.raises(ValueError, match=message):
     parallel.make_parallel(name).put(batch)
+
+
+def test_split_state_of_a_published_model_is_an_eighth_on_each_device():
+  config = diffsda_mug.get_config()
+  batch = {'x': np.zeros((1, 15, 64, 64, 3), np.float32),
+           'mask': np.ones((1, 15), bool), 'index': np.zeros(1, np.int32),
+           'example_mask': np.ones(1, bool)}
+  create = functools.partial(
+      train_state.create, build.method(config), run.optimizer(config), batch,
+      seed=0, ema=True)
+  size = lambda shape, a: math.prod(shape) * a.dtype.itemsize
+  held, whole = np.sum([
+      (size(a.sharding.shard_shape(a.shape), a), size(a.shape, a))
+      for a in jax.tree.leaves(parallel.Mesh(fsdp=True).abstract(create))], 0)
+  assert whole > 4 * 4 * 26e6  # Parameters, average, two moments.
+  assert held <= whole / 7
 
 
 def test_indivisible_parts_are_named():
