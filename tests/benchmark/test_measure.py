@@ -84,6 +84,7 @@ def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
       f'{row}/first_seconds': 2.0})
 
 
+@pytest.mark.slow
 def test_config_beside_itself_is_about_as_fast():
   config = _small_config()
   metrics = measure.measure(

@@ -75,6 +75,7 @@ def test_share_of_the_peak_is_told_where_the_peak_is_known(monkeypatch):
   assert facts['swap/mfu'] == pytest.approx(2 * facts['swap/flops'] / 8e9)
 
 
+@pytest.mark.slow
 def test_memory_and_operations_grow_with_the_batch():
   found = sweeps.sweep(sweeps.read_sweep(
       _config(), 'data.batch_size=8,16'), rounds=1, seconds=0.01)
