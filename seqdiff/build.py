@@ -186,7 +186,7 @@ def judge_config(
     settings.pop(name)
   optim, train = construct.plain(config.optim), construct.plain(config.train)
   for name in 'start_from', 'num_parts':
-    train.pop(name)
+    train.pop(name, None)  # Older runs have neither.
   data = construct.plain(config.data)
   data['batch_size'] = settings.pop('batch_size')
   num_steps = settings.pop('num_steps')

@@ -212,6 +212,10 @@ def test_judge_depends_on_data_and_its_own_settings_only():
     other = _config(quickstart.get_config, **{key: value})
     assert build.judge_config(other, 0) != first, key
   assert build.judge_config(config, 1).seed == 1
+  older = _config(quickstart.get_config)
+  with older.unlocked():
+    del older.train.num_parts, older.train.start_from
+  assert build.judge_config(older, 0) == first
 
 
 def test_judge_is_made_as_its_config_says():

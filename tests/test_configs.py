@@ -188,3 +188,21 @@ def test_rows_of_tables_10_and_11(ablation, sizes):
       assert (method.dynamic_dim, method.shared_static) == (size, not name)
   with pytest.raises(ValueError, match='Unknown row'):
     ablation.get_config('d7')
+
+
+@pytest.mark.parametrize(
+    'module', [quickstart_ablation, diffsda_sprites32_ablation],
+    ids=['puppets', 'sprites'])
+@pytest.mark.parametrize('lever', levers.LEVERS)
+def test_levers_get_the_time_of_none_by_their_measured_speed(module, lever):
+  row = f'{module.__name__.rpartition(".")[2]}-{lever}'
+  path = ROOT / 'configs/results' / row / 'benchmark.json'
+  speed, spread = 1.0, 0.0  # Those not measured change numbers only.
+  if path.exists():
+    metrics = json.loads(path.read_text())['metrics']
+    speed, spread = (metrics[f'train_step/ratio_beside{end}']
+                     for end in ('', '_std'))
+  num_steps = lambda name: module.get_config(name).train.num_steps
+  given = num_steps(lever) / num_steps('none')
+  assert given == pytest.approx(speed, abs=0.01) or (
+      given == 1.0 and abs(speed - 1.0) < spread)
