@@ -32,5 +32,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.sampler.num_steps = 32  # NFE 63.
   # 40 epochs, each of 150 passes over 90 % of 3,081 clips.
   config.train.num_steps = 40 * 150 * 2773 // 16
-  config.eval.protocols = ('reconstruction',)  # Without labels, no judge.
+  config.eval.protocols = ('reconstruction',)  # No label of the motion.
   return config

@@ -32,6 +32,12 @@ HOURS = 672  # Of a sample: 28 days.
 TEST_YEAR = '2016'
 TRAIN_SHARE = 0.85
 
+FACTORS = (
+    series.MONTH,
+    batch.Factor('station', 'static', len(STATIONS), STATIONS),
+    batch.Factor('rain', 'dynamic', None, ('mm',), tolerance=1.0),
+)
+
 # Unit and the values that it allows, wide enough for any weather but not for
 # kelvin, pascal or milligrams.
 VARIABLES = {
@@ -85,10 +91,7 @@ class AirQuality(series.Series):
     rain = sum(int(np.isnan(s.labels['rain']).sum()) for s in samples)
     return series.Collection(
         variables={name: unit for name, (unit, _, _) in VARIABLES.items()},
-        factors=(
-            series.MONTH,
-            batch.Factor('station', 'static', len(STATIONS), STATIONS),
-            batch.Factor('rain', 'dynamic', None, ('mm',), tolerance=1.0)),
+        factors=FACTORS,
         splits=dict(train=train, validation=validation, test=test),
         report=(
             f'{left_out} of {num_rows} hours were left out: a sample is the '

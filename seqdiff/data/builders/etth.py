@@ -36,6 +36,10 @@ TEST_YEAR = '2016'
 TRAIN_SHARE = 0.85
 TRAIN_DAYS, TEST_DAY = 12, 15  # Last day of training, first of tests.
 VALIDATION_MONTH = 5  # Every fifth.
+FACTORS = (
+    series.MONTH,
+    batch.Factor('oil_temperature', 'dynamic', None, ('°C',), tolerance=1.0),
+)
 _OIL = dict(unit='°C', low=-60, high=150)
 _WINDOW, _STRIDE = 168, 24
 
@@ -102,8 +106,7 @@ class Etth(series.Series):
     splits, report = cut(sample, times, options)
     return series.Collection(
         variables=dict.fromkeys(LOADS, ''),  # The publisher gives no unit.
-        factors=(series.MONTH, batch.Factor(
-            'oil_temperature', 'dynamic', None, ('°C',), tolerance=1.0)),
+        factors=FACTORS,
         splits=splits, report=(report,))
 
 
