@@ -152,7 +152,6 @@ class _Latents:
     self._source, self._frames = source, frames
     self._files = [_file(folder, split, number)
                    for number in range(_num_files(len(source)))]
-    self._values = [np.load(path, mmap_mode='r') for path in self._files]
     self._ends = [np.cumsum(np.load(_lengths(path))) for path in self._files]
 
   def __len__(self) -> int:
@@ -162,7 +161,9 @@ class _Latents:
     file, place = divmod(index, CLIPS_PER_FILE)
     ends = self._ends[file]
     start = ends[place - 1] if place else 0
-    z = self._values[file][start:ends[place]].astype(np.float32)
+    # Opened for one clip: a map that stays keeps a file descriptor.
+    values = np.load(self._files[file], mmap_mode='r')
+    z = values[start:ends[place]].astype(np.float32)
     if self._frames:
       return {'x': z, 'frames': self._source[index]['x']}
     return {'x': z}

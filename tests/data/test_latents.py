@@ -1,6 +1,8 @@
 """Tests of `data.latents`."""
 
 import json
+import os
+import resource
 
 import numpy as np
 import pytest
@@ -66,6 +68,22 @@ def test_frames_are_cut_with_their_latents(tmp_path):
       indices=[3]))
   np.testing.assert_array_equal(cut['x'][0], _encode(cut['frames'][0]))
   np.testing.assert_array_equal(cut['frames'][0, :, 1, 1, 0], [1, 2])
+
+
+def test_more_files_are_read_than_may_be_open(tmp_path, monkeypatch):
+  monkeypatch.setattr(latents, 'CLIPS_PER_FILE', 1)
+  dataset = _dataset(num_train=40)
+  latents.write(dataset, _encode, tmp_path, of=OF)
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  highest = max(map(int, os.listdir('/proc/self/fd')))
+  resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, hard))
+  try:
+    cached = latents.read(dataset, tmp_path, of=OF).splits['train']
+    found = [cached[i]['x'] for i in range(40)]
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+  for x, item in zip(found, dataset.splits['train']):
+    np.testing.assert_array_equal(x, _encode(item['x']))
 
 
 def test_what_was_stopped_goes_on_where_it_was(tmp_path):
