@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import pathlib
 from typing import Any
 
+from etils import epath
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -31,21 +32,22 @@ from seqdiff.evaluation import results
 from seqdiff.methods import base
 from seqdiff.methods import started
 from seqdiff.training import checkpoint
+from seqdiff.training import origin
 
 SCALES = ('clip', 'channel')
 
 
 def restore(
     config: ml_collections.ConfigDict, dataset: data_batch.Dataset
-) -> tuple[types.Params, int]:
-  """The parameters of the first stage, and how many updates made them."""
+) -> tuple[types.Params, Mapping[str, Any]]:
+  """The parameters of the first stage, and what latents of it are of."""
   frame = dataset.splits['train'][0]['x'][:1]
   sample = {'x': jnp.zeros((1,) + frame.shape)}
   first_stage = build.first_stage(config)
   params, meta = checkpoint.restore_params(
       storage.locate(config.first_stage.workdir) / 'checkpoints',
       jax.eval_shape(first_stage.init, jax.random.key(0), sample))
-  return params, meta['step']
+  return params, _identity(config, params, meta['step'])
 
 
 def encode(
@@ -55,7 +57,7 @@ def encode(
 ) -> latents.Statistics:
   """Writes the cache of a config; `kwargs` are of `data.latents.write`."""
   first_stage = build.first_stage(config)
-  params, step = restore(config, dataset)
+  params, of = restore(config, dataset)
   size = config.data.eval_batch_size
 
   @jax.jit
@@ -71,7 +73,7 @@ def encode(
         for i in range(0, len(padded), size)])[:len(frames)]
 
   return latents.write(
-      dataset, in_batches, _cache(config), of=_identity(config, step), **kwargs)
+      dataset, in_batches, _cache(config), of=of, **kwargs)
 
 
 def open_cache(
@@ -80,11 +82,10 @@ def open_cache(
   """What a method is trained on: the data set, or its normalised latents."""
   if 'first_stage' not in config:
     return dataset
-  _, step = restore(config, dataset)
+  _, of = restore(config, dataset)
   cached = latents.read(
-      dataset, _cache(config), of=_identity(config, step),
-      frames=config.first_stage.frames)
-  mean, std = _normalisation(config, step)
+      dataset, _cache(config), of=of, frames=config.first_stage.frames)
+  mean, std = _normalisation(config, of)
   return data_batch.mapped(
       cached, lambda item: {**item, 'x': (item['x'] - mean) / std})
 
@@ -109,16 +110,36 @@ def bundle(
     config: ml_collections.ConfigDict,
     dataset: data_batch.Dataset,
     params: types.Params,
+    workdir: epath.Path,
 ) -> types.Params:
   """The parameters of a method, with what lets a `Latent` see clips.
 
   Of the cache only `latents.json` is read.
+
+  Raises:
+    ValueError: if the run of `workdir`, whose parameters these are, saw latents
+      of another first stage, or normalised otherwise.
   """
   if 'first_stage' not in config:
     return params
-  stage, step = restore(config, dataset)
-  mean, std = _normalisation(config, step)
+  stage, of = restore(config, dataset)
+  origin.check(workdir, _origin(config, of))
+  mean, std = _normalisation(config, of)
   return {'method': params, 'first_stage': stage, 'mean': mean, 'std': std}
+
+
+def claim(
+    config: ml_collections.ConfigDict,
+    dataset: data_batch.Dataset,
+    workdir: epath.Path,
+) -> None:
+  """Keeps in a run directory what latents it is trained on.
+
+  Raises:
+    ValueError: if it was trained on others, see `bundle`.
+  """
+  if 'first_stage' in config:
+    origin.claim(workdir, _origin(config, restore(config, dataset)[1]))
 
 
 def starting(
@@ -144,10 +165,9 @@ def starting(
       method, {'encoder': encoder}, "the first stage's encoder")
 
 
-def _normalisation(config, step) -> tuple[np.ndarray, np.ndarray]:
+def _normalisation(config, of) -> tuple[np.ndarray, np.ndarray]:
   """What is subtracted from latents, and what they are divided by."""
-  statistics = latents.statistics(
-      _cache(config), of=_identity(config, step))
+  statistics = latents.statistics(_cache(config), of=of)
   mean, std = (np.array(a) for a in (statistics.mean, statistics.std))
   if config.first_stage.scale not in SCALES:
     raise errors.unknown_name('first_stage.scale', config.first_stage.scale,
@@ -160,12 +180,22 @@ def _normalisation(config, step) -> tuple[np.ndarray, np.ndarray]:
           (std / config.first_stage.std).astype(np.float32))
 
 
-def _identity(config, step) -> Mapping[str, Any]:
+def _origin(config, of) -> Mapping[str, Any]:
+  """What a method of latents was trained on top of, see `training.origin`."""
+  mean, std = _normalisation(config, of)
+  return {'first_stage': of['first_stage'], 'step': of['step'],
+          'weights': of['weights'], 'scale': config.first_stage.scale,
+          'std': config.first_stage.std, 'subtracted': mean.tolist(),
+          'divided_by': std.tolist()}
+
+
+def _identity(config, params, step) -> Mapping[str, Any]:
   """What cached latents are of."""
   stage = build.first_stage_config(config)
   form = {k: v for k, v in config.data.to_dict().items()
           if k not in build.LOADER_KEYS + ('data_dir', 'in_memory')}
   return {'data': config.data.name, 'form': form, 'step': step,
+          'weights': checkpoint.fingerprint(params),
           'first_stage': results.config_hash(stage.to_dict())}
 
 

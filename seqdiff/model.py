@@ -126,7 +126,7 @@ def _read(
   params, meta = run.restore_params(
       build.method(config), first_stage.as_trained(config, clip), workdir,
       step=step)
-  return first_stage.bundle(config, dataset, params), meta['step']
+  return first_stage.bundle(config, dataset, params, workdir), meta['step']
 
 
 @dataclasses.dataclass(frozen=True)

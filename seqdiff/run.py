@@ -93,7 +93,7 @@ def train(
   """
   plain = to_plain(config)
   method = first_stage.starting(method, config, dataset)
-  dataset = first_stage.open_cache(config, dataset)
+  clips, dataset = dataset, first_stage.open_cache(config, dataset)
   sample = first_batch(config, dataset)
   method = _starting(method, config, sample)
   tx = optimizer(config)
@@ -113,6 +113,7 @@ def train(
   _rehearse(method, sample)
   # Only now: a config that cannot work must not own the directory.
   writer.claim_workdir(workdir, plain)
+  first_stage.claim(config, clips, workdir)
   checkpointer = checkpoint.Checkpointer(
       workdir / 'checkpoints', keep_last=config.train.keep_last)
   try:

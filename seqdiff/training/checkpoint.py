@@ -236,6 +236,11 @@ def digest(tree: Any) -> Any:
   return jax.tree.map(one, tree)
 
 
+def fingerprint(params: types.Params) -> int:
+  """A number by which these parameters are told from others."""
+  return _crc32(_describe(params))
+
+
 def _items_of(state: train_state.TrainState) -> dict[str, Any]:
   """The items of a checkpoint."""
   rest = {'step': state.step, 'seed': state.seed, 'opt_state': state.opt_state}

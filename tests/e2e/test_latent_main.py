@@ -60,6 +60,9 @@ def test_from_first_stage_to_swapped_clips(cli, tmp_path, paths):
   swap = results.read(results.path_of(workdir, 'swap'))
   assert 'reference/first_stage/joint_accuracy' in swap.metrics
   _check_model(seqdiff.load(workdir))
+  ended = cli(*LATENT, *paths, f'--workdir={workdir}', '--mode=swap',
+              '--config.first_stage.std=0.5')
+  assert ended.code == 2 and 'std: 1.0 there, 0.5 here' in ended.err
   (pathlib.Path(tmp_path) / 'latents' / 'latents.json').unlink()
   assert cli(*LATENT, *paths, f'--workdir={workdir}').code == 2
 
