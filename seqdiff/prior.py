@@ -5,7 +5,8 @@
   others = sampler.complete(clips, keep='static')  # Same identity, new motion.
 
 A config of it (configs/prior.py) names the run directory of the model. The
-codes of its training clips are kept in `<workdir>/codes.npz`.
+codes of its training clips are kept in `<workdir>/codes.npz`. A prior whose
+model has other weights now is refused.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import functools
 import io
 import json
 import os
+from typing import Any
 
 from etils import epath
 import jax
@@ -34,7 +36,9 @@ from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
 from seqdiff.methods import prior as prior_lib
+from seqdiff.training import checkpoint
 from seqdiff.training import loop
+from seqdiff.training import origin
 
 CODES = 'codes.npz'
 
@@ -46,10 +50,12 @@ def train(
 
   Raises:
     ValueError: if `config.model.workdir` is no run directory of a model with
-      factors, and as `run.train`.
+      factors, if the prior was trained on codes of another one, and as
+      `run.train`.
   """
   model = _model(config)
   codes = _codes(config, model, workdir)
+  origin.claim(workdir, _origin(model))
   return run.train(codes.prior, config, codes.dataset, workdir)
 
 
@@ -57,7 +63,8 @@ def load(workdir: str | os.PathLike[str]) -> 'Sampler':
   """Restores the prior of a run directory, and its model.
 
   Raises:
-    ValueError: if it is no run directory, or that of the model is not there.
+    ValueError: if it is no run directory, or that of the model is not there,
+      or holds another model.
   """
   workdir = storage.locate(workdir)
   return restore(run.read_config(workdir), workdir)
@@ -242,24 +249,29 @@ def _model_config(config) -> ml_collections.ConfigDict:
   return found
 
 
+def _origin(model) -> dict[str, Any]:
+  """What a prior is trained on top of, see `training.origin`."""
+  return {'model': results.config_hash(run.to_plain(model.config)),
+          'step': model.step, 'weights': checkpoint.fingerprint(model.params)}
+
+
 def _codes(config, model, workdir) -> Codes:
   """The codes of the training clips, from the file if it is of this model."""
-  path = workdir / CODES
-  identity = json.dumps({
-      'step': model.step, 'model': results.config_hash(
-          run.to_plain(model.config))})
+  path, of = workdir / CODES, _origin(model)
+  origin.check(workdir, of)
   if not path.exists():
     found = code_lib.read(model.context(), 'train')
     with storage.writing(path) as file:
       np.savez(file, static=found.static.astype(np.float32),
-               dynamic=found.dynamic.astype(np.float32), identity=identity)
+               dynamic=found.dynamic.astype(np.float32),
+               identity=json.dumps(of))
   multihost_utils.sync_global_devices('codes')
   with np.load(io.BytesIO(path.read_bytes())) as file:
-    if str(file['identity']) != identity:
+    found = json.loads(str(file['identity']))
+    if found != {key: of[key] for key in found}:  # Older ones: no weights.
       raise ValueError(
           f'{path} holds the codes of another model or step '
-          f'({file["identity"]}); expected {identity}. Choose another workdir, '
-          'or remove the file and train the prior again.')
+          f'({found}); expected {of}. Choose another workdir.')
     factors = base.Factors(static=file['static'], dynamic=file['dynamic'])
   prior = build.prior(
       config, static_dim=factors.static.shape[-1],
