@@ -47,7 +47,10 @@ def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
   ))
   config.train.num_steps = 20_000
   config.eval.protocols = ()  # 'generation', of labelled video.
-  config.sampler = ml_collections.ConfigDict(dict(num_steps=1000))
+  config.sampler = ml_collections.ConfigDict(dict(
+      num_steps=1000,
+      eta=0.0,  # DDIM without noise. Published default: 1, ancestral DDPM.
+  ))
   config.explore = ml_collections.ConfigDict(dict(  # --mode=explore.
       num_codes=2**15,  # Clips that are sampled to find the components (paper).
       num_components=4,  # Of each kind of code that are drawn and probed.

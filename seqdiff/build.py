@@ -159,8 +159,8 @@ def prior(
       ddpm.DDPM, options.pop('diffusion'), 'method.diffusion')
   return construct.make(
       prior_lib.Prior, options, 'method', diffusion=diffusion,
-      num_steps=config.sampler.num_steps, static_dim=static_dim,
-      dynamic_dim=dynamic_dim, num_frames=num_frames)
+      static_dim=static_dim, dynamic_dim=dynamic_dim, num_frames=num_frames,
+      **construct.plain(config.sampler))
 
 
 def judge(

@@ -6,8 +6,10 @@ learns z = [s, d^1, ..., d^T] as one vector, so that the codes may depend on
 each other. Codes that are sampled from it are decoded by the model. With
 `independent` (App. G.1) static and dynamic codes have networks of their own.
 
-Departure: textbook DDIM, where the released code has its noise levels one step
-off and adds a little noise (eta 0.01).
+Samples are drawn by the ancestral sampler of the released code's default
+(eta 1) or, here by default, by DDIM without noise (eta 0). Departure: textbook
+DDIM, where the released code has its noise levels one step off and adds a
+little noise (eta 0.01).
 """
 
 import dataclasses
@@ -39,6 +41,7 @@ class Prior:
     independent: whether static and dynamic codes are sampled independently.
     diffusion: schedule and loss.
     num_steps: steps of the sampler.
+    eta: share of the ancestral sampler's noise that its steps add, 0 to 1.
   """
 
   static_dim: int
@@ -50,9 +53,14 @@ class Prior:
   independent: bool = False
   diffusion: ddpm.DDPM = ddpm.DDPM('half_line', norm='l2')
   num_steps: int = 1000
+  eta: float = 0.0
 
   def __post_init__(self):
     self.diffusion.levels(self.num_steps)  # Fails now, not after training.
+    if not 0.0 <= self.eta <= 1.0:
+      raise ValueError(
+          f'config.sampler.eta={self.eta}; expected 0 (DDIM) to 1 (ancestral). '
+          'Change it.')
 
   @property
   def size(self) -> int:
@@ -127,11 +135,11 @@ class Prior:
       raise errors.unknown_name('kind of code', keep, KINDS)
     noise = lambda number: keys.normal(
         jax.random.fold_in(key, number), index, (1, self.size))
-    estimate, eta = self._estimate(self._net(params)), 0.0
+    estimate, eta = self._estimate(self._net(params)), self.eta
     if keep is not None:
       is_static = jnp.arange(self.size)[None, None] < self.static_dim
       fixed = is_static if keep == 'static' else ~is_static
-      again = lambda t: noise(self.diffusion.num_levels + t)
+      again = lambda t: noise(self.diffusion.num_levels + 1 + t)
       estimate = self._replaced(estimate, fixed, self.join(known), again)
       eta = 1.0
     z = ddpm.ddim(estimate, noise(self.num_steps), self.diffusion,

@@ -81,8 +81,14 @@ def test_independent_codes_do_not_see_each_other():
       dataclasses.replace(SMALL, independent=True)) == (True, False)
 
 
+MEAN = np.array([0.5, -0.5, 0.25] + 8 * [0.6])
+
+
 class Gaussian(prior.Prior):
-  """The exact noise of codes that are Gaussian: d = s_1 / 2 + 0.5 noise."""
+  """The exact noise of Gaussian codes.
+
+  Less their mean, d = s_1 / 2 + 0.5 noise. At the last level no signal is left.
+  """
 
   @property
   def covariance(self):
@@ -95,20 +101,35 @@ class Gaussian(prior.Prior):
   def _net(self, params, key=None):
     cov = jnp.asarray(self.covariance, jnp.float32)
 
-    def net(z, t):  # eps = sqrt(1 - abar) (abar C + (1 - abar) I)^-1 z.
+    # eps = sqrt(1 - abar) (abar C + (1 - abar) I)^-1 (z - sqrt(abar) mean).
+    def net(z, t):
       abar = jnp.asarray(self.diffusion.alpha_bar, jnp.float32)[t[0, 0]]
       inverse = jnp.linalg.inv(abar * cov + (1 - abar) * jnp.eye(11))
-      return jnp.sqrt(1 - abar) * z @ inverse
+      mean = jnp.asarray(MEAN, jnp.float32)[None, None]
+      return jnp.sqrt(1 - abar) * (z - jnp.sqrt(abar) * mean) @ inverse
 
     return net
 
 
-EXACT = Gaussian(static_dim=3, dynamic_dim=2, num_frames=4, num_steps=200)
+EXACT = Gaussian(static_dim=3, dynamic_dim=2, num_frames=4, num_steps=200,
+                 diffusion=ddpm.DDPM('line', norm='l2'))
 
 
-def test_samples_have_the_covariance_of_the_codes():
-  z = EXACT.join(EXACT.sample(None, KEY, jnp.arange(4000)))[:, 0]
-  np.testing.assert_allclose(np.cov(z.T), EXACT.covariance, atol=0.08)
+@pytest.mark.parametrize('eta', [0.0, 0.5, 1.0])
+def test_samples_have_the_mean_and_the_covariance_of_the_codes(eta):
+  exact = dataclasses.replace(EXACT, eta=eta)
+  z = exact.join(exact.sample(None, KEY, jnp.arange(4000)))[:, 0]
+  np.testing.assert_allclose(np.mean(z, axis=0), MEAN, atol=0.06)
+  np.testing.assert_allclose(np.cov(z.T), EXACT.covariance, atol=0.1)
+
+
+def test_eta_adds_noise():
+  params = _params(SMALL)
+  draw = lambda eta: SMALL.join(dataclasses.replace(SMALL, eta=eta).sample(
+      params, KEY, INDEX))
+  assert np.abs(draw(0.0) - draw(1.0)).max() > 1e-2
+  with pytest.raises(ValueError, match='sampler.eta=1.5; expected 0 .DDIM'):
+    dataclasses.replace(SMALL, eta=1.5)
 
 
 def test_a_kind_that_is_kept_stays_and_the_other_goes_with_it():
@@ -118,14 +139,14 @@ def test_a_kind_that_is_kept_stays_and_the_other_goes_with_it():
   known = base.Factors(static=s, dynamic=np.zeros((count, 4, 2), np.float32))
   found = EXACT.sample(
       None, KEY, jnp.arange(count), known=known, keep='static')
-  np.testing.assert_allclose(found.static, s, atol=1e-5)
-  # Given s_1 = 2 their mean is 1; replacement goes a part of the way.
-  assert 0.5 < np.mean(found.dynamic) < 1.0
+  np.testing.assert_array_equal(found.static, s)
+  # Given s_1 = 2 their mean moves by 0.75; replacement goes a part of the way.
+  assert 0.35 < np.mean(found.dynamic) - 0.6 < 0.75
   free = EXACT.sample(None, KEY, jnp.arange(count))
-  assert abs(np.mean(free.dynamic)) < 0.1
+  assert abs(np.mean(free.dynamic) - 0.6) < 0.1
   kept = EXACT.sample(
       None, KEY, jnp.arange(count), known=known, keep='dynamic')
-  np.testing.assert_allclose(kept.dynamic, 0.0, atol=1e-5)
+  np.testing.assert_array_equal(kept.dynamic, known.dynamic)
 
 
 def test_each_clip_has_its_own_sample_in_any_batch():
