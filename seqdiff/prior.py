@@ -199,8 +199,12 @@ class Sampler:
       known: see there.
       keep: see there.
       batch_size: clips at once, at most; the result does not depend on it.
+
+    Returns:
+      Factors of `count` clips; what is kept is that of `known`, bit for bit.
     """
     prior, (mean, std) = self.codes.prior, (self.codes.mean, self.codes.std)
+    given = known
     if known is not None:
       num_frames = known.dynamic.shape[1]
       if num_frames != prior.num_frames:
@@ -219,7 +223,10 @@ class Sampler:
           known=jax.tree.map(lambda a: np.asarray(a)[index], known))
       parts.append(np.asarray(prior.join(found)))
     z = np.concatenate(parts)[:count] * std + mean
-    return jax.device_get(prior.split(z))
+    found = jax.device_get(prior.split(z))
+    if keep is None:
+      return found
+    return found.replace(**{keep: np.asarray(getattr(given, keep))})
 
 
 @functools.lru_cache  # The same prior again compiles nothing.

@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import ml_collections
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from seqdiff import modes
 from seqdiff import prior
 from seqdiff import run
 from seqdiff.evaluation import codes
+from seqdiff.methods import base
 from seqdiff.training import checkpoint
 
 RNG = np.random.default_rng(0)
@@ -53,6 +55,31 @@ def test_codes_of_another_model_are_refused(model, tmp_path):
   model.step = 8
   with pytest.raises(ValueError, match='the codes of another model or step'):
     prior.train(config, tmp_path)
+
+
+def _sampler(model, tmp_path):
+  """A small prior without training, of codes that are not of unit size."""
+  config = prior_config.get_config()
+  config.method.update(layers=3, expand=2, standardise=True)
+  config.sampler.num_steps = 3
+  found = prior._codes(config, model, tmp_path)
+  params = found.prior.init(
+      jax.random.key(0), {'x': np.zeros((1, 1, found.prior.size))})
+  return prior.Sampler(model, found, params, 1)
+
+
+@pytest.mark.parametrize('keep', ['static', 'dynamic'])
+def test_what_is_kept_of_standardised_codes_is_kept_exactly(
+    model, tmp_path, keep):
+  rng = np.random.default_rng(1)
+  known = base.Factors(
+      static=rng.normal(3, 7, size=(5, 3)).astype(np.float32),
+      dynamic=rng.normal(3, 7, size=(5, 4, 2)).astype(np.float32))
+  found = _sampler(model, tmp_path).sample(
+      5, known=known, keep=keep, batch_size=3)
+  np.testing.assert_array_equal(getattr(found, keep), getattr(known, keep))
+  other = {'static': 'dynamic', 'dynamic': 'static'}[keep]
+  assert np.abs(getattr(found, other) - getattr(known, other)).max() > 0.1
 
 
 def test_parameters_are_told_apart_by_any_value():
