@@ -12,6 +12,7 @@ from configs import diffsda_celebv_hq
 from configs import diffsda_voxceleb
 from seqdiff import build
 from seqdiff import run
+from seqdiff.diffusion import samplers
 from seqdiff.sampling import swap
 from seqdiff.training import state as train_state
 from seqdiff.training import step as train_step
@@ -20,7 +21,7 @@ from seqdiff.training import step as train_step
 @pytest.mark.slow
 @pytest.mark.parametrize('module', [diffsda_voxceleb, diffsda_celebv_hq],
                          ids=['voxceleb', 'celebv_hq'])
-def test_one_step_and_one_swap_of_256_pixels(module, tmp_path):
+def test_one_step_and_one_swap_of_256_pixels(module, tmp_path, monkeypatch):
   config = module.get_config()
   config.first_stage.workdir = str(tmp_path)
   (tmp_path / 'config.json').write_text(
@@ -50,8 +51,20 @@ def test_one_step_and_one_swap_of_256_pixels(module, tmp_path):
       jax.random.key(1), {'x': jnp.zeros((1, 1, 256, 256, 3))}))()
   bundle = {'method': params, 'first_stage': stage,
             'mean': jnp.zeros(4), 'std': jnp.ones(4)}
-  assert 2 * config.sampler.num_steps - 1 == 63  # NFE of Heun's solver.
+  levels, heun = [], samplers.heun
+
+  def counted(denoise, x, sigmas):
+
+    def call(x, sigma):
+      jax.debug.callback(lambda s: levels.append(float(s)), sigma)
+      return denoise(x, sigma)
+
+    return heun(call, x, sigmas)
+
+  monkeypatch.setitem(samplers.SOLVERS, 'heun', counted)
   x = swap.make_swap(method, x_T='fresh_shared')(
       bundle, *clips, jax.random.key(2))
   assert x.shape == (1, 10, 256, 256, 3)
+  jax.effects_barrier()
+  assert len(levels) == 63
   assert np.isfinite(np.asarray(x)).all() and np.std(x) > 0.0

@@ -83,6 +83,21 @@ def test_clips_come_back_without_noise():
       METHOD.through_first_stage(PARAMS, X), back, atol=1e-5)
 
 
+def test_chunks_of_frames_change_nothing():
+  x = np.concatenate([X, -X])  # 12 frames.
+  factors = METHOD.encode(PARAMS, x, np.ones((4, 3), bool))
+  noise = np.random.default_rng(1).normal(size=x.shape).astype(np.float32)
+  assert METHOD.chunk == 64
+  for chunk in 4, 5:  # The last chunk of 5 has 2.
+    method = dataclasses.replace(METHOD, chunk=chunk)
+    np.testing.assert_array_equal(
+        method.decode(PARAMS, factors, noise),
+        METHOD.decode(PARAMS, factors, noise))
+    np.testing.assert_array_equal(
+        method.encode(PARAMS, x, np.ones((4, 3), bool)).dynamic,
+        factors.dynamic)
+
+
 def test_latents_start_from_the_first_values_of_the_noise():
   factors = METHOD.encode(PARAMS, X, ONES)
   noise = np.zeros_like(X)
