@@ -162,13 +162,19 @@ class Model:
       x_init: np.ndarray | None = None,
       seed: int = 0,
   ) -> np.ndarray:
-    """Factors -> clips or series, from `x_init` or noise that frames share."""
+    """Factors -> clips or series, from `x_init` or noise.
+
+    The noise is that of `config.sampler.x_T`; where that needs a clip, it is
+    one for all frames.
+    """
     dynamic = np.asarray(factors.dynamic)
     if x_init is None:
       sample = run.first_batch(self.config, self.dataset)['x']
       shape = dynamic.shape[1:2] + sample.shape[2:]
+      own = self.config.sampler.x_T
       x_init = noise.fresh(
-          'fresh_shared', self._key(seed), np.arange(len(dynamic)), shape)
+          own if own in noise.FRESH else 'fresh_shared', self._key(seed),
+          np.arange(len(dynamic)), shape)
     return self._finish(
         _jit(self.method.decode)(self.params, factors, x_init),
         np.ones(dynamic.shape[:2], bool))

@@ -88,8 +88,11 @@ def swap(
 
 
 def generate(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
-  """Draws clips that a prior samples, and clips that it completes."""
-  _draw_samples(prior.restore(config, workdir), workdir)
+  """Draws clips that a prior samples, and clips that it completes.
+
+  As many as `config.eval.num_shown`, by the seed `config.eval.seed`.
+  """
+  _draw_samples(prior.restore(config, workdir), config.eval, workdir)
 
 
 def explore(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
@@ -121,6 +124,7 @@ MODES = {
 }
 _OF_PRIORS_ONLY = ('generate', 'explore')
 _OF_PRIORS = ('train', 'evaluate', *_OF_PRIORS_ONLY)
+_ANIMATED = 4  # Clips that are played side by side, at most.
 _ON_OTHER_DATA = ('evaluate', 'reconstruct', 'swap')
 
 
@@ -251,24 +255,33 @@ def _train_prior(config, workdir) -> None:
   prior.check(config)
   if _is_complete(prior.train(config, workdir), workdir):
     sampler = prior.restore(config, workdir)
-    _draw_samples(sampler, workdir)
+    _draw_samples(sampler, config.eval, workdir)
     _print(prior.evaluate(config, workdir), workdir)
 
 
-def _draw_samples(sampler: prior.Sampler, workdir: epath.Path) -> None:
-  """Writes figures/generated.png and figures/completed_<kind that is kept>."""
-  model = sampler.model
-  count = model.config.eval.num_shown
+def _draw_samples(sampler, settings, workdir) -> None:
+  """Writes figures/generated and figures/completed_<kind that is kept>.
+
+  Each as .png, as .npz with the clips themselves and, of video, as .gif.
+  """
+  model, count, seed = sampler.model, settings.num_shown, settings.seed
   clips = _clips(model, count)
-  drawn = {'generated': {'sample': sampler.generate(count)}}
+  drawn = {'generated': {'sample': sampler.generate(count, seed=seed)}}
   for keep, name in (
       ('static', 'new dynamic codes'), ('dynamic', 'new static code')):
     drawn[f'completed_{keep}'] = {
-        'original': clips, name: sampler.complete(clips, keep=keep)}
+        'original': clips, name: sampler.complete(clips, keep=keep, seed=seed)}
   for name, arrays in drawn.items():
     path = _figure(workdir, f'{name}.png')
     _save(model, arrays, path)
-    print(f'{name}: {path}')
+    with storage.writing(path.with_suffix('.npz')) as file:
+      np.savez(file, **{k.replace(' ', '_'): x for k, x in arrays.items()})
+    if not model.dataset.variables:
+      video.write_gif(path.with_suffix('.gif'), grids.animation({
+          f'{k} {number + 1}': x[number]
+          for number in range(min(count, _ANIMATED))
+          for k, x in arrays.items()}), fps=6.0)
+    print(f'{name}: {path}, and its clips in {path.with_suffix(".npz")}')
 
 
 def _has_factors(config) -> bool:

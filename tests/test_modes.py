@@ -1,11 +1,17 @@
-"""Tests of `modes`: how a film is cut for a model."""
+"""Tests of `modes`: how a film is cut for a model, and what is generated."""
+
+import types
 
 import numpy as np
 from PIL import Image
 import pytest
 
+from configs import prior as prior_config
 from configs import quickstart
+from seqdiff import build
+from seqdiff import model
 from seqdiff import modes
+from seqdiff import prior
 from seqdiff.data import batch
 
 
@@ -35,3 +41,32 @@ def test_films_are_cut_like_clips_in_the_evaluation(film, changes, expected):
     (film / f'{k}.png').unlink()
   with pytest.raises(ValueError, match='too short: 3 frames, a clip takes'):
     modes._read_clip('a', film, config, dataset)
+
+
+def test_as_many_clips_are_generated_as_the_prior_is_to_show(
+    tmp_path, monkeypatch):
+  config = quickstart.get_config()
+  config.data.update(size=8, num_frames=5, num_train=2, num_test=8)
+  dataset = build.dataset(config)
+  draw = lambda count, seed: np.random.default_rng(seed).integers(
+      256, size=(count, 5, 8, 8, 3), dtype=np.uint8)
+  sampler = types.SimpleNamespace(
+      model=model.Model(config, tmp_path, dataset, None, {}, 1),
+      generate=lambda count, *, seed: draw(count, seed),
+      complete=lambda clips, *, keep, seed: draw(
+          len(clips), seed + ord(keep[0])))
+  monkeypatch.setattr(prior, 'restore', lambda *args: sampler)
+  settings = prior_config.get_config()
+  settings.eval.update(num_shown=3, seed=8)
+  modes.generate(settings, tmp_path)
+  read = lambda name: dict(np.load(tmp_path / f'figures/{name}.npz'))
+  np.testing.assert_array_equal(read('generated')['sample'], draw(3, 8))
+  found = read('completed_dynamic')
+  assert found.keys() == {'original', 'new_static_code'}
+  np.testing.assert_array_equal(found['new_static_code'], draw(3, 8 + ord('d')))
+  np.testing.assert_array_equal(
+      found['original'], [dataset.splits['test'][i]['x'] for i in range(3)])
+  for name in 'generated', 'completed_static', 'completed_dynamic':
+    with Image.open(tmp_path / f'figures/{name}.gif') as film:
+      assert film.n_frames == 5
+    assert (tmp_path / f'figures/{name}.png').stat().st_size > 500
