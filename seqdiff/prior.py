@@ -253,6 +253,12 @@ def _model_config(config) -> ml_collections.ConfigDict:
         f'config.model.workdir={config.model.workdir} is of the method '
         f'{found.method.name}; expected one with static and dynamic factors. '
         'Name another run directory.')
+  if 'shared_static' in found.method and not found.method.shared_static:
+    raise ValueError(
+        f'config.model.workdir={config.model.workdir} is of a model with '
+        'config.method.shared_static=False; expected one static code per clip, '
+        'as a prior samples them. Name the run of a model with '
+        'shared_static=True.')
   return found
 
 

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from configs import diffsda_mug_ablation
 from configs import prior as prior_config
 from seqdiff import modes
 from seqdiff import prior
@@ -14,11 +15,24 @@ from seqdiff import run
 from seqdiff.evaluation import codes
 from seqdiff.methods import base
 from seqdiff.training import checkpoint
+from seqdiff.training import writer
 
 RNG = np.random.default_rng(0)
 CODES = codes.Codes(static=RNG.normal(size=(5, 3)),
                     dynamic=RNG.normal(size=(5, 4, 2)),
                     mask=np.ones((5, 4), bool), labels={})
+
+
+@pytest.mark.parametrize('mode', ['train', 'evaluate', 'generate', 'explore'])
+def test_a_model_with_a_static_code_per_frame_is_refused(mode, tmp_path):
+  model = diffsda_mug_ablation.get_config('d64_unshared')
+  writer.claim_workdir(tmp_path / 'model', run.to_plain(model))
+  config = prior_config.get_config()
+  config.model.workdir = str(tmp_path / 'model')
+  config.eval.protocols = ('generation',)
+  with pytest.raises(ValueError, match='shared_static=False; expected one sta'):
+    modes.MODES[mode](config, tmp_path / 'prior')
+  assert not (tmp_path / 'prior').exists()
 
 
 @pytest.fixture
