@@ -111,7 +111,11 @@ def test_published_preprocessing_keeps_its_split(tmp_path, write_pictures):
 
 
 @pytest.mark.parametrize('names, message', [
-    (['a/b/c'], 'holds 0 takes of MUG.*expected subjects3/001/anger/take000'),
+    (['a/b/c'], r'raw holds a, but no subjects3; expected subjects3/\['),
+    (['subjects3/001/joy/take000'],
+     r'subjects3/001 holds joy, but no anger; expected subjects3/\['),
+    (['subjects3/001/anger/take000/x'],
+     'holds 0 takes of MUG.*expected subjects3/001/anger/take000'),
     (['x_test/0/user001_a', '001/anger/take000'], '2 layouts; expected'),
     (['x_test/0/user001_a', 'x_test/1/user002_a'], 'the split test only'),
 ])

@@ -122,6 +122,13 @@ def test_large_frames_are_kept_as_jpeg_and_read_from_disk(
   assert x.nbytes / 50 < size < x.nbytes / 4
 
 
+def test_missing_test_speakers_are_counted(raw, tmp_path, monkeypatch):
+  assert '1 of 40 test speakers found.' in build(raw, tmp_path)
+  monkeypatch.setattr(voxceleb, '_TEST_NUMBERS', range(10270, 10271))
+  (tmp_path / 'data').rename(tmp_path / 'before')
+  assert 'test speakers' not in build(raw, tmp_path)
+
+
 @pytest.mark.parametrize('speaker, test', [
     ('Eartha_Kitt', True), ('Ezra_Miller', True), ('id10270', True),
     ('id10309', True), ('id10310', False), ('id10269', False),

@@ -29,6 +29,7 @@ from seqdiff.data.builders import base
 from seqdiff.data.builders import frames
 
 EXPRESSIONS = ('anger', 'disgust', 'happiness', 'fear', 'sadness', 'surprise')
+LAYOUT = 'subjects3/[0-9]*/anger/*/*'
 LONG = 30  # Frames; of a longer take every second one is used.
 _RAW = re.compile(
     rf'(?:.*/)?(?P<subject>\d+)/(?P<expression>{"|".join(EXPRESSIONS)})/[^/]+')
@@ -86,6 +87,8 @@ class Mug(frames.Frames):
           video, split=parts.get('split', ''),
           labels=dict(subject=parts['subject'], expression=expression)))
     given = {v.split for v in videos}
+    if not videos:
+      catalogue_lib.require(manual_dir, LAYOUT)  # Says which level is missing.
     if not videos or ('' in given and len(given) > 1):
       raise ValueError(
           f'mug: {manual_dir} holds {len(videos)} takes of MUG, in '

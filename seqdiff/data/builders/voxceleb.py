@@ -94,6 +94,16 @@ class Voxceleb(windows.Windows):
         manual_dir=manual_dir, factors=catalogue_lib.factors_of(found),
         rows_without_clip=strays)
 
+  def summary(self) -> str:
+    """Also how many of the speakers for tests were there."""
+    config = self.builder_config
+    found = {v.labels['speaker'] for v in config.catalogue.videos
+             if v.split == 'test'}
+    if config.options.splits is not None or len(found) == len(_TEST_NUMBERS):
+      return super().summary()
+    return (f' {len(found)} of {len(_TEST_NUMBERS)} test speakers found.'
+            + super().summary())
+
   @classmethod
   def reading_in(cls, path: pathlib.Path) -> dict[str, Any]:
     """By their middle: cut other films to the face before."""
