@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import functools
+import importlib
 import os
 import threading
 
@@ -51,6 +52,28 @@ def haar() -> Detector:
         picture, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest))
 
   return detect
+
+
+def named(name: str) -> Detector:
+  """The detector 'haar', or a function of your own, 'module:function'.
+
+  Several threads call it.
+
+  Raises:
+    ValueError: if there is none of this name, and as `haar`.
+  """
+  if name == 'haar':
+    return haar()
+  module, _, function = name.partition(':')
+  try:
+    found = getattr(importlib.import_module(module), function)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise ValueError(
+        f'--detector={name} cannot be imported ({error}); expected haar, or '
+        'module:function of a module that Python finds from here. The function '
+        'takes a grey picture, (H, W) uint8, and returns the faces in it: '
+        '(left, top, width, height) in pixels.') from error
+  return found
 
 
 def find(

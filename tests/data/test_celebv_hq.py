@@ -83,6 +83,19 @@ def test_each_frame_is_cut_to_the_square_around_its_face(raw, tmp_path):
       assert (x[k, max(0, 40 - 4 * k):40] == 10 + 20 * number).all()
 
 
+def test_another_detector_finds_the_faces(
+    raw, tmp_path, monkeypatch):
+  (tmp_path / 'own_detector.py').write_text(
+      'def top(picture):\n  return [(44, 0, 8, 8)]\n')
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.setattr(faces, 'haar', None)
+  build(raw, tmp_path, detector='own_detector:top')
+  x = by_name(tmp_path)[NAMES[0]][1]['x']
+  # Always around row 4: the white face starts there and moves down.
+  for k in range(11):
+    assert (x[k, 40 + 4 * k:48 + 4 * k, 40:48] == 255).all()
+
+
 def test_the_middle_square_needs_no_face(raw, tmp_path, monkeypatch):
   monkeypatch.setattr(faces, 'haar', None)
   build(raw, tmp_path, crop='center', size=96)
@@ -157,6 +170,9 @@ class TestRefused:
   @pytest.mark.parametrize('options, message', [
       (dict(attributes='mail'), "appearance 'mail'. Did you mean 'male'"),
       (dict(crop='stretch'), "Unknown crop 'stretch'. Known: center, face"),
+      (dict(detector='no_module:f'), 'detector=no_module:f cannot be imported'),
+      (dict(detector='json:find'), "json:find .*no attribute 'find'"),
+      (dict(detector='mtcnn'), 'expected haar, or module:function'),
       (dict(num_frames=5), 'num_frames=5, expected 10 or more'),
   ])
   def test_wrong_options(self, raw, tmp_path, options, message):

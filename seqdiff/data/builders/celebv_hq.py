@@ -21,8 +21,9 @@ division.
 `seqdiff.data.faces.follow` describes; `center` takes the middle square, for
 films that are cut already (512_face_crop in the released code of DiffSDA,
 arXiv:2510.05717). Departures from that code: its detector is FaceXZoo's, ours a
-Haar cascade; it writes the faces to films of 512 pixels before they shrink to
-256; and its split is a list that is not released.
+Haar cascade, unless `--detector=module:function` names another; it writes the
+faces to films of 512 pixels before they shrink to 256; and its split is a list
+that is not released.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,9 @@ class Options:
   take: str = base.option(
       'first', 'first (one window per film) or all (windows in a row)')
   crop: str = base.option('face', 'face, or center (middle square)')
+  detector: str = base.option(
+      'haar', 'what finds faces: haar, or module:function of your own, from a '
+      'grey picture (H, W) to boxes (left, top, width, height)')
   folder: str = base.option('35666', 'the one that holds the films')
   attributes: str = base.option(
       '', 'labels: attributes of appearance, such as male,young')
@@ -82,7 +86,7 @@ class CelebvHq(windows.Windows):
   def configure(cls, options: Any, manual_dir: str) -> frames.FramesConfig:
     """Finds the films, their labels and their splits; decodes nothing."""
     if options.crop == 'face':
-      faces.haar()  # Says now if it is not there.
+      faces.named(options.detector)  # Says now if it is not there.
     catalogue_lib.require(manual_dir, INFO)
     root = catalogue_lib.require(manual_dir, f'{options.folder}/*.mp4')
     known = read_info(root / INFO, _names(options.attributes))
@@ -118,11 +122,12 @@ class CelebvHq(windows.Windows):
     return {'crop': 'center'}
 
   def _windows_of(self, video):
-    if self.builder_config.options.crop == 'center':
+    options = self.builder_config.options
+    if options.crop == 'center':
       return super()._windows_of(video)
     return super()._windows_of(
         video, through=functools.partial(
-            faces.follow, detector=faces.haar()))
+            faces.follow, detector=faces.named(options.detector)))
 
 
 def read_info(
