@@ -1,5 +1,6 @@
 """Every config builds, and its nets fit its data."""
 
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -23,6 +24,7 @@ from configs import diffsda_voxceleb
 from configs import diffsda_voxceleb_ablation
 from configs import divid_mhad_depth32
 from configs import divid_mhad_depth32_ablation
+from configs import prior
 from configs import quickstart
 from configs import quickstart_ablation
 from configs.common import divid
@@ -177,6 +179,42 @@ def test_configs_have_the_published_networks(given, millions):
       'x': clips, 'mask': jnp.ones((1, frames), bool), 'index': jnp.arange(1)})
   count = sum(np.prod(a.shape) for a in jax.tree.leaves(params))
   assert count / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+# Size of z, live parameters in millions and epochs of prior and model (DiffSDA,
+# Tables 6 and 8, and released code).
+@pytest.mark.parametrize('row, module, size, millions, epochs', [
+    ('mug', diffsda_mug, 1216, 305, (500, 1600)),
+    ('taichi', diffsda_taichi, 1152, 274, (500, 40)),
+    ('voxceleb', diffsda_voxceleb, 632, 82, (200, 100)),
+    ('celebv_hq', diffsda_celebv_hq, 1184, 289, (1000, 450))])
+def test_rows_of_the_prior_are_the_published_ones(
+    row, module, size, millions, epochs):
+  config, model = prior.get_config(row), module.get_config()
+  assert config.model.workdir == f'runs/{module.__name__.split(".")[1]}'
+  sizes = dict(static_dim=model.method.static_dim,
+               dynamic_dim=model.method.dynamic_dim,
+               num_frames=model.data.num_frames)
+  made = build.prior(config, **sizes)
+  batch = {'x': jnp.zeros((2, 1, size)), 'index': jnp.arange(2)}
+
+  def use(key):
+    params = made.init(key, batch)
+    loss, _ = made.loss(params, batch, key, step=jnp.int32(0), train=True)
+    return params, loss, made.sample(params, key, batch['index'])
+
+  with jax.debug_key_reuse(False):  # `key` stands for three keys.
+    params, loss, factors = jax.eval_shape(use, jax.random.key(0))
+  assert (made.size, loss.shape) == (size, (2,))
+  assert factors.dynamic.shape == (
+      2, model.data.num_frames, model.method.dynamic_dim)
+  count = sum(np.prod(a.shape) for a in jax.tree.leaves(params))
+  assert count / 1e6 == pytest.approx(millions, abs=1.0)
+  seen = lambda c: c.train.num_steps * c.data.batch_size
+  assert seen(config) / seen(model) == pytest.approx(
+      epochs[0] / epochs[1], rel=1e-3)
+  apart = build.prior(prior.get_config(f'{row}_independent'), **sizes)
+  assert apart == dataclasses.replace(made, independent=True)
 
 
 @pytest.mark.parametrize('ablation, sizes', [
