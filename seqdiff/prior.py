@@ -23,6 +23,7 @@ import ml_collections
 import numpy as np
 
 from seqdiff import build
+from seqdiff import first_stage
 from seqdiff import jury
 from seqdiff import model as model_lib
 from seqdiff import run
@@ -32,9 +33,11 @@ from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.evaluation import codes as code_lib
+from seqdiff.evaluation import context
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
+from seqdiff.methods import latent
 from seqdiff.methods import prior as prior_lib
 from seqdiff.training import checkpoint
 from seqdiff.training import loop
@@ -268,12 +271,25 @@ def _origin(model) -> dict[str, Any]:
           'step': model.step, 'weights': checkpoint.fingerprint(model.params)}
 
 
+def _context(model) -> context.Context:
+  """What codes are read from: cached latents if the model has them."""
+  if not isinstance(model.method, latent.Latent) or model.method.sees_frames:
+    return model.context()
+  try:
+    dataset = first_stage.open_cache(model.config, model.dataset)
+  except FileNotFoundError:  # After training they may have been deleted.
+    return model.context()
+  return dataclasses.replace(  # The items of a cache have no labels.
+      model.context(), dataset=dataclasses.replace(dataset, factors=()),
+      method=model.method.method, params=model.params['method'])
+
+
 def _codes(config, model, workdir) -> Codes:
   """The codes of the training clips, from the file if it is of this model."""
   path, of = workdir / CODES, _origin(model)
   origin.check(workdir, of)
   if not path.exists():
-    found = code_lib.read(model.context(), 'train')
+    found = code_lib.read(_context(model), 'train')
     with storage.writing(path) as file:
       np.savez(file, static=found.static.astype(np.float32),
                dynamic=found.dynamic.astype(np.float32),

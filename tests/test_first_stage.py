@@ -7,10 +7,14 @@ import pytest
 
 from configs import autoencoder_puppets
 from configs import diffsda_puppets_latent
+from configs import prior as prior_config
 from seqdiff import build
 from seqdiff import first_stage
 from seqdiff import model
+from seqdiff import prior
 from seqdiff import run
+from seqdiff.evaluation import codes
+from seqdiff.methods import latent
 from seqdiff.training import checkpoint
 from seqdiff.training import loop
 from seqdiff.training import state as train_state
@@ -86,6 +90,26 @@ def test_a_run_sees_what_it_was_trained_on(home, tmp_path, monkeypatch):
       model.restore(changed, workdir)
     with pytest.raises(ValueError, match=difference):
       first_stage.claim(changed, build.dataset(changed), workdir)
+
+
+def test_a_prior_reads_codes_from_the_cache(home, tmp_path, monkeypatch):
+  config = _config(home)
+  dataset, method = build.dataset(config), build.method(config)
+  clip = first_stage.as_trained(config, run.first_batch(config, dataset))
+  params = jax.jit(method.init)(jax.random.key(0), clip)
+  found = model.Model(
+      config, tmp_path, dataset, method,
+      first_stage.bundle(config, dataset, params, tmp_path), 1)
+  expected = codes.read(found.context(), 'train')
+  monkeypatch.setattr(latent.Latent, '_encode', None)  # Would fail if called.
+  read = prior._codes(prior_config.get_config(), found, tmp_path)
+  # Latents are float16 in the cache.
+  np.testing.assert_allclose(
+      read.z[:, :expected.static.shape[1]], expected.static, atol=5e-3)
+  np.testing.assert_allclose(
+      read.z[:, expected.static.shape[1]:],
+      expected.dynamic.reshape(len(read.z), -1), atol=5e-3)
+  assert np.std(expected.static) > 0.02
 
 
 def test_each_channel_has_mean_0_and_the_asked_size(home):

@@ -39,7 +39,7 @@ def test_a_model_with_a_static_code_per_frame_is_refused(mode, tmp_path):
 def model(monkeypatch):
   """What priors ask of a model, without one; `params` are its weights."""
   found = types.SimpleNamespace(
-      config=ml_collections.ConfigDict({'seed': 0}), step=7,
+      config=ml_collections.ConfigDict({'seed': 0}), step=7, method=None,
       params={'w': np.ones((2, 2), np.float32)}, context=lambda: None)
   monkeypatch.setattr(prior, '_model', lambda config: found)
   monkeypatch.setattr(prior.code_lib, 'read', lambda context, split: CODES)
