@@ -195,6 +195,7 @@ def draw(
     alphas: Sequence[float],
     num_components: int = 4,
     x_T: str | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> Iterator[epath.Path]:
   """Draws moves along components, and walks from each clip to the next.
 
@@ -206,6 +207,8 @@ def draw(
     alphas: the moves, and the number of steps of a walk.
     num_components: of each kind, at most; a small code has fewer.
     x_T: as of `Explorer.traverse`.
+    metrics: those of `evaluate`; titles then say which factor a component
+      tells best.
 
   Yields:
     The path of each picture.
@@ -215,7 +218,7 @@ def draw(
       moved = explorer.traverse(clips, kind, k, alphas, x_T=x_T)
       yield _save(explorer.model, {
           f'{alpha:+.2f}': x for alpha, x in zip(alphas, moved)
-      }, folder / f'explore_{kind}_{k}.png')
+      }, folder / f'explore_{kind}_{k}.png', _title(metrics or {}, kind, k))
   if len(clips) > 1:
     shares = np.linspace(0.0, 1.0, len(alphas))
     walk = explorer.interpolate(clips[:-1], clips[1:], shares, x_T=x_T)
@@ -250,14 +253,24 @@ def evaluate(
   return result
 
 
-def _save(model, clips, path) -> epath.Path:
+def _title(metrics, kind, component) -> str:
+  """Which component it is, and what it tells best."""
+  title, best = f'{kind} component {component}', exploration.best(
+      metrics, kind, component)
+  if best is None:
+    return title
+  return '{}: {} {:.2f} (chance {:.2f})'.format(title, *best)
+
+
+def _save(model, clips, path, title='') -> epath.Path:
   """Draws clips or series by name, those of no move set off by their colour."""
   if model.dataset.variables:
     with storage.writing(path) as file:
-      series.lines(clips, model.dataset.variables, graded=True).savefig(file)
+      series.lines(clips, model.dataset.variables, graded=True,
+                   title=title).savefig(file)
     return path
   with storage.writing(path) as file:
-    grids.strips(clips, marked='+0.00').save(file, 'PNG')
+    grids.strips(clips, marked='+0.00', title=title).save(file, 'PNG')
   video.write_gif(path.with_suffix('.gif'), grids.animation(
       {name: x[0] for name, x in clips.items()}), fps=6.0)
   return path

@@ -101,16 +101,17 @@ def explore(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   alphas = explore_sampler.alphas(options.kappa, options.num_alphas)
   explorer = explore_lib.find(
       prior.restore(config, workdir), workdir, num_codes=options.num_codes)
-  for path in explore_lib.draw(
-      explorer, _clips(explorer.model, options.num_clips), workdir / 'figures',
-      alphas=alphas, num_components=options.num_components, x_T=options.x_T):
-    print(f'{path.stem}: {path}')
   result = explore_lib.evaluate(
       explorer, workdir, num_components=options.num_components,
       num_labelled=options.num_labelled)
-  numbers = ', '.join(f'{k.removeprefix("components/")} {v:.4g}'
+  for path in explore_lib.draw(
+      explorer, _clips(explorer.model, options.num_clips), workdir / 'figures',
+      alphas=alphas, num_components=options.num_components, x_T=options.x_T,
+      metrics=result.metrics):
+    print(f'{path.stem}: {path}')
+  numbers = ', '.join(f'{k.partition("components/")[2]} {v:.4g}'
                       for k, v in sorted(result.metrics.items())
-                      if k.startswith('components/'))
+                      if k.startswith(('components/', 'dynamic_components/')))
   print(f'exploration: {numbers} ({results.path_of(workdir, "exploration")})')
 
 

@@ -47,3 +47,12 @@ def test_the_move_by_0_from_its_own_x_T_is_the_clip(kind, tmp_path):
   # A grey level more or less by rounding.
   np.testing.assert_allclose(moved[0].astype(int), clips, atol=1)
   assert np.abs(moved[1].astype(int) - clips).mean() > 5
+
+
+def test_titles_name_the_factor_that_a_component_tells_best():
+  metrics = {
+      'dynamic_component_2/pose': 0.613,
+      'reference/chance/dynamic_component_2/pose': 0.0}
+  assert explore._title(metrics, 'dynamic', 2) == (
+      'dynamic component 2: pose 0.61 (chance 0.00)')
+  assert explore._title(metrics, 'static', 2) == 'static component 2'

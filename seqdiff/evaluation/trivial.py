@@ -18,6 +18,12 @@ def linear_classifier() -> pipeline.Pipeline:
       linear_model.LogisticRegression(max_iter=2000))
 
 
+def linear_regressor() -> pipeline.Pipeline:
+  """Ridge regression on standardised features, not yet fitted."""
+  return pipeline.make_pipeline(
+      preprocessing.StandardScaler(), linear_model.Ridge())
+
+
 def classify(
     train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, seed: int
 ) -> dict[str, np.ndarray]:
@@ -59,12 +65,11 @@ def regress(
   Returns:
     Of 'constant' (the mean), 'mean_std_ridge' and 'random_forest'.
   """
-  ridge = pipeline.make_pipeline(
-      preprocessing.StandardScaler(), linear_model.Ridge())
   forest = ensemble.RandomForestRegressor(
       100, min_samples_leaf=5, random_state=seed)
   return {'constant': np.full(len(test), np.mean(targets)),
-          'mean_std_ridge': ridge.fit(train, targets).predict(test),
+          'mean_std_ridge': linear_regressor().fit(
+              train, targets).predict(test),
           'random_forest': forest.fit(train, targets).predict(test)}
 
 

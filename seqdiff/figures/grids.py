@@ -166,6 +166,7 @@ def strips(
     num_frames: int = 10,
     scale: int | None = None,
     marked: str | None = None,
+    title: str = '',
 ) -> Image.Image:
   """Clips as strips of frames, such as originals and their reconstructions.
 
@@ -175,6 +176,7 @@ def strips(
     num_frames: how many frames of a clip are shown, evenly spread over it.
     scale: enlargement; None makes a frame about 64 pixels high.
     marked: the name that is set off by its colour; None is the last one.
+    title: what stands above.
 
   Returns:
     An RGB image.
@@ -193,16 +195,19 @@ def strips(
   font = _font()
   left = _MARGIN + math.ceil(max(font.getlength(n) for n in clips)) + _GUTTER
   rows = []
-  y = _MARGIN
+  y = _MARGIN + _LABEL * bool(title)
   for group in zip(*clips.values()):
     for name, clip in zip(clips, group):
       picture = _strip(clip[frames], scale)
       rows.append((name, picture, y))
       y += picture.shape[0] + _FRAME_GAP
     y += _GUTTER
-  width = left + rows[0][1].shape[1] + _MARGIN
+  width = max(left + rows[0][1].shape[1],
+              _MARGIN + math.ceil(font.getlength(title))) + _MARGIN
   image = Image.new('RGB', (width, y - _FRAME_GAP + _LABEL), 'white')
   draw = ImageDraw.Draw(image)
+  if title:
+    draw.text((_MARGIN, _MARGIN), title, fill=_BLACK, font=font, anchor='lt')
   for name, picture, top in rows:
     image.paste(Image.fromarray(picture), (left, top))
     middle = (left - _GUTTER, top + picture.shape[0] // 2)

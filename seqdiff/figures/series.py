@@ -29,6 +29,7 @@ def lines(
     num_variables: int = 4,
     num_frames: int = 240,
     graded: bool = False,
+    title: str = '',
 ) -> mpl_figure.Figure:
   """Series over each other, such as originals and their reconstructions.
 
@@ -42,6 +43,7 @@ def lines(
     num_frames: how many steps are shown at most, from the first one on.
     graded: whether the names are in an order, such as moves along a component;
       colours then run from blue over black to orange.
+    title: what stands above.
 
   Returns:
     The figure, for `savefig`.
@@ -57,6 +59,8 @@ def lines(
     for name, style in styles.items():
       _line(panel, series[name][n, :, d], name, *style)
   _legend(figure, axes)
+  if title:
+    figure.suptitle(title, fontsize=10)
   return figure
 
 

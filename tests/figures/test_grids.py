@@ -159,6 +159,19 @@ def test_reconstruction_lies_below_its_original_frame_by_frame():
     bottom_of_pair = below[3]
 
 
+def test_a_title_stands_above_and_moves_the_clips_down():
+  clip = _clip([(10, 0, t) for t in range(2)])[None]
+  plain = grids.strips({'a': clip}, scale=4)
+  titled = grids.strips({'a': clip}, scale=4, title='a long title ' * 9)
+  before, after = _box(plain, (10, 0, 0)), _box(titled, (10, 0, 0))
+  down = after[1] - before[1]
+  assert down > 15 and after[0] == before[0]
+  assert titled.width > plain.width and titled.height == plain.height + down
+  dark = (np.asarray(titled)[:after[1]] < 90).all(axis=-1)
+  columns = np.flatnonzero(dark.any(axis=0))
+  assert columns[0] >= 16 and 600 < columns[-1] < titled.width - 15
+
+
 def test_picture_is_not_changed_by_becoming_an_image():
   x = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
   np.testing.assert_array_equal(np.asarray(grids.to_image(x)), x)

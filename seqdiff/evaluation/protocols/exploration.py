@@ -1,18 +1,24 @@
 """The exploration protocol: what the principal components of codes tell.
 
-Version 1. The components are those of static codes that a prior has sampled,
-see `sampling.explore`. Codes of real clips are projected on the first K of
-them, and a logistic regression on a few labelled training clips tells each
-static factor from one component alone, and from the K together; the score is
-its accuracy on clips of the evaluation split.
+Version 1. The components are those of static and of dynamic codes that a prior
+has sampled, see `sampling.explore`. Codes of real clips are projected on the
+first K of them, and a linear probe of a few labelled training clips tells each
+static factor from one component of the static code alone, and from the K
+together, and each dynamic factor from those of the dynamic codes. Classes are
+told by logistic regression, from the codes of all frames side by side if they
+are dynamic; the score is its accuracy on clips of the evaluation split. Values
+of frames are told frame by frame by ridge regression; the score is its R^2,
+clipped at 0.
 
 Names: `component_<k>/<factor>`, `components/<factor>`, and `average`, the mean
-of the latter. Beside each name of a factor stand `reference/chance/<name>`, the
-share of the largest class of the evaluated clips, and beside `components` also
-`reference/whole_code/<name>`, the same regression on the whole code.
-`static_variance/component_<k>` and `dynamic_variance/component_<k>` are the
-shares of the variance of standardised codes. A factor of which the labelled or
-the evaluated clips have one class only is left out.
+of the latter; of dynamic factors `dynamic_component_<k>/<factor>` and
+`dynamic_components/<factor>`. Beside each name of a factor stands
+`reference/chance/<name>`, the share of the largest class of the evaluated clips
+(0 for R^2), and beside those of the K also `reference/whole_code/<name>`, the
+same regression on the whole code. `static_variance/component_<k>` and
+`dynamic_variance/component_<k>` are the shares of the variance of standardised
+codes. A factor of which the labelled or the evaluated clips have one class only
+is left out.
 """
 
 from collections.abc import Mapping
@@ -26,6 +32,8 @@ from seqdiff.evaluation import trivial
 from seqdiff.sampling import explore
 
 VERSION = 1
+_PREFIXES = {'static': '', 'dynamic': 'dynamic_'}  # By the kind of code.
+_CHANCE = 'reference/chance/'
 
 
 def run(
@@ -47,8 +55,8 @@ def run(
       f'{kind}_variance/component_{k}': float(share)
       for kind, found in directions.items()
       for k, share in enumerate(found.shares[:num_components], 1)}
-  factors = [f for f in ctx.dataset.factors_of('static')
-             if f.num_classes is not None]
+  factors = [f for f in ctx.dataset.factors
+             if f.kind == 'dynamic' or f.num_classes is not None]
   counts = {'codes': int(directions['static'].num_codes)}
   if not factors:
     return metrics, counts
@@ -57,34 +65,72 @@ def run(
   train = codes.read(ctx, 'train', indices=np.sort(chosen[:num_labelled]))
   test = codes.read(ctx, ctx.split, indices=np.arange(
       min(ctx.num_clips, shown)))
-  project = lambda found: directions['static'].project(
-      found.static)[:, :num_components]
-  inputs = project(train), project(test)
-  together = []
   for factor in factors:
-    y = train.labels[factor.key], test.labels[factor.key]
-    if min(len(np.unique(labels)) for labels in y) < 2:
-      continue
-    chance = float(np.bincount(y[1]).max() / len(y[1]))
-    for name, columns in {
-        **{f'component_{k + 1}': [k] for k in range(inputs[0].shape[1])},
-        'components': slice(None)}.items():
-      name = f'{name}/{factor.name}'
-      fitted, judged = (x[:, columns] for x in inputs)
-      metrics[name] = _accuracy(fitted, y[0], judged, y[1])
-      metrics[f'reference/chance/{name}'] = chance
-    metrics[f'reference/whole_code/{name}'] = _accuracy(
-        train.static, y[0], test.static, y[1])
-    together.append(metrics[f'components/{factor.name}'])
+    metrics.update(_probe(
+        factor, directions[factor.kind], num_components, train, test))
+  together = [v for k, v in metrics.items() if k.startswith('components/')]
   if together:
     metrics['average'] = float(np.mean(together))
   return metrics, {**counts, 'clips': len(test.static),
                    'labelled_clips': len(train.static)}
 
 
-def _accuracy(
-    x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
-) -> float:
+def best(
+    metrics: Mapping[str, float], kind: str, component: int
+) -> tuple[str, float, float] | None:
+  """The factor that a component tells best, beyond chance.
+
+  Args:
+    metrics: of the protocol.
+    kind: of the code, 'static' or 'dynamic'.
+    component: which one, from 1.
+
+  Returns:
+    The name of the factor, its score and chance; None if none was told.
+  """
+  start = f'{_PREFIXES[kind]}component_{component}/'
+  found = [(name.removeprefix(start), score, metrics[_CHANCE + name])
+           for name, score in metrics.items() if name.startswith(start)]
+  return max(found, key=lambda row: row[1] - row[2], default=None)
+
+
+def _probe(factor, directions, num_components, train, test):
+  """The metrics of one factor."""
+  (x, y), (x_test, y_test) = (_examples(factor, part) for part in (train, test))
+  if min(len(np.unique(labels)) for labels in (y, y_test)) < 2:
+    return {}
+  chance = 0.0 if factor.num_classes is None else float(
+      np.bincount(y_test).max() / len(y_test))
+  fitted, judged = (directions.project(codes)[..., :num_components]
+                    for codes in (x, x_test))
+  metrics = {}
+  for name, columns in {
+      **{f'component_{k + 1}': [k] for k in range(fitted.shape[-1])},
+      'components': slice(None)}.items():
+    name = f'{_PREFIXES[factor.kind]}{name}/{factor.name}'
+    metrics[name] = _score(
+        factor, fitted[..., columns], y, judged[..., columns], y_test)
+    metrics[_CHANCE + name] = chance
+  metrics[f'reference/whole_code/{name}'] = _score(factor, x, y, x_test, y_test)
+  return metrics
+
+
+def _examples(factor, found):
+  """Codes that a probe reads, (M, h) or (M, T, h), and what it tells (M, ...).
+
+  Of values of frames each example is a frame, without those not measured.
+  """
+  x, y = getattr(found, factor.kind), found.labels[factor.key]
+  if factor.num_classes is None:
+    seen = found.mask & np.isfinite(y).all(axis=-1)
+    return x[seen], y[seen]
+  return x * found.mask[..., None] if factor.kind == 'dynamic' else x, y
+
+
+def _score(factor, x, y, x_test, y_test) -> float:
   """On test clips, of a linear probe that was fitted to others."""
+  x, x_test = (codes.reshape(len(codes), -1) for codes in (x, x_test))
+  probe = (trivial.linear_regressor() if factor.num_classes is None
+           else trivial.linear_classifier())
   with threadpoolctl.threadpool_limits(1):  # On small matrices it is quicker.
-    return float(trivial.linear_classifier().fit(x, y).score(x_test, y_test))
+    return max(float(probe.fit(x, y).score(x_test, y_test)), 0.0)
