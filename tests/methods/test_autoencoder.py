@@ -188,8 +188,8 @@ def test_training_lowers_the_error(regulariser):
   x = np.stack([source[i]['x'] for i in range(16)]) / np.float32(127.5) - 1.0
   batch = {'x': x, 'mask': np.ones((16, 2), bool), 'index': np.arange(16)}
   tx = optax.adam(3e-3)
-  params = method.init(jax.random.key(0), batch)
-  state = tx.init(params)
+  params = jax.jit(method.init)(jax.random.key(0), batch)
+  state = jax.jit(tx.init)(params)
 
   @jax.jit
   def step(params, state, number):

@@ -5,6 +5,7 @@ are Gaussian and independent, and the loss is -log p(x) per value.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,7 @@ def _batch(fill=0.0, copies=1):
       [item] * copies, batch_size=copies, num_frames=STEPS + 1))
 
 
+@functools.partial(jax.jit, static_argnums=0, static_argnames='train')
 def _loss(method, batch, *, params=None, train=True):
   params = NO_PARAMS if params is None else params
   return method.loss(params, batch, KEY, step=jnp.int32(0), train=train)
