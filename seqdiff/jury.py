@@ -8,6 +8,7 @@ import ml_collections
 
 from seqdiff import build
 from seqdiff import run
+from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
@@ -26,6 +27,9 @@ def jury(
   They lie in `config.eval.judge.workdir`, where runs on the same data can
   share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
   is in `results/judge.json` there.
+
+  Raises:
+    preemption.Stopped: SIGTERM came meanwhile; a judge was saved.
   """
   home = config.eval.judge.workdir
   home = workdir / 'judges' if home is None else storage.locate(home)
@@ -36,7 +40,9 @@ def jury(
     print(f'judge {number}: {home / str(number)}')
     result = run.train(judge, judge_config, dataset, home / str(number))
     if result.interrupted:
-      raise SystemExit(f'Stopped while training judge {number}; it was saved.')
+      raise preemption.Stopped(
+          f'Stopped while training judge {number}, which was saved; '
+          f'{preemption.CONTINUES}.')
     params.append(jax.device_get(result.state.eval_params))
   found = judging.Jury(judge, params)
   if not results.path_of(home, 'judge').exists():

@@ -26,6 +26,7 @@ from seqdiff import distributed
 from seqdiff import modes
 from seqdiff import run
 from seqdiff.core import errors
+from seqdiff.core import preemption
 from seqdiff.core import storage
 
 _WORKDIR = flags.DEFINE_string(
@@ -72,8 +73,12 @@ def main() -> None:
     distributed.check_same(run.to_plain(config))
   first = jax.process_index() == 0
   with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
-    modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
-                   data=_DATA.value)
+    try:
+      with preemption.watched():
+        modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
+                       data=_DATA.value)
+    except preemption.Stopped as stopped:
+      print(stopped)
 
 
 def _require_platform(platform: str | None) -> None:

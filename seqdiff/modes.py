@@ -12,6 +12,7 @@ from seqdiff import explore as explore_lib
 from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
+from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.data import films as film_lib
 from seqdiff.data import loader
@@ -237,8 +238,8 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
 def _is_complete(result, workdir) -> bool:
   """Says that training was interrupted, or draws its curves."""
   if result.interrupted:
-    print(f'Stopped after step {result.step}, which was saved; the same '
-          'command continues.')
+    print(f'Stopped after step {result.step}, which was saved; '
+          f'{preemption.CONTINUES}.')
     return False
   if jax.process_index() == 0:  # The others may not see all lines yet.
     curves.training_curves(
@@ -257,6 +258,7 @@ def _train_prior(config, workdir) -> None:
 
 def _draw_samples(sampler: prior.Sampler, workdir: epath.Path) -> None:
   """Writes figures/generated.png and figures/completed_<kind that is kept>."""
+  preemption.check()
   model = sampler.model
   count = model.config.eval.num_shown
   clips = _clips(model, count)
@@ -307,6 +309,7 @@ def _print(found, workdir) -> None:
 
 def _draw_reconstruction(model: model_lib.Model) -> None:
   """Writes figures/reconstruction.png."""
+  preemption.check()
   clips = _clips(model, model.config.eval.num_shown)
   path = _figure(model.workdir, 'reconstruction.png')
   _save(model, {
@@ -325,6 +328,7 @@ def _save(model, clips, path) -> None:
 
 def _draw_swap(model: model_lib.Model) -> None:
   """Writes figures/swap.png and, of video, figures/swap.gif."""
+  preemption.check()
   count = model.config.eval.num_shown
   clips = _clips(model, 2 * count)
   sources, drivers = clips[:count], clips[count:]
