@@ -1,5 +1,6 @@
 """Judges: classifiers of real clips that look at generated ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
@@ -15,6 +16,7 @@ from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
+from seqdiff.training import parallel
 
 
 def jury(
@@ -52,6 +54,17 @@ def jury(
             jury=found, **settings(config)),
         ['judge'], config=run.to_plain(judge_config), step=result.step)
   return found
+
+
+def check(
+    config: ml_collections.ConfigDict, protocols: Sequence[str]
+) -> None:
+  """Raises ValueError if judges are needed that cannot be trained here."""
+  if set(protocols) & set(runner.JUDGED):
+    train = build.judge_config(config, 0).train
+    parallel.make_parallel(train.parallel, fsdp=train.fsdp).check_batch_size(
+        config.eval.judge.batch_size,
+        name='batch size of judges (eval.judge.batch_size)')
 
 
 def settings(config: ml_collections.ConfigDict) -> dict[str, Any]:

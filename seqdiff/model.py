@@ -262,6 +262,7 @@ class Model:
   def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
     """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
     runner.check(protocols, self.dataset)
+    jury_lib.check(self.config, protocols)
     found = None
     if set(protocols) & set(runner.JUDGED):
       found = jury_lib.jury(self.config, self.dataset, self.workdir)

@@ -9,6 +9,7 @@ import numpy as np
 
 from seqdiff import build
 from seqdiff import explore as explore_lib
+from seqdiff import jury
 from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
@@ -36,6 +37,7 @@ def train(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   # What is needed after training fails now.
   dataset, method = build.dataset(config), build.method(config)
   runner.check(config.eval.protocols, dataset)
+  jury.check(config, config.eval.protocols)
   _check_protocols(config, config.eval)
   if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)

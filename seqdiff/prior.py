@@ -77,8 +77,10 @@ def restore(
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises ValueError for protocols that a prior of its model has not."""
   if config.eval.protocols:
-    dataset = build.dataset(_model_config(config))
-    runner.check(config.eval.protocols, dataset, of_prior=True)
+    of_model = _model_config(config)
+    runner.check(
+        config.eval.protocols, build.dataset(of_model), of_prior=True)
+    jury.check(of_model, config.eval.protocols)
 
 
 def evaluate(

@@ -53,6 +53,8 @@ def _is_one_paragraph(ended, message: str) -> None:
     ((QUICK, '--config.eval.split=validation'), "Unknown split 'validation'"),
     ((QUICK, '--config.data.batch_size=12'),
      'batch size is 12 and there are 8 devices.*8 or 16'),
+    ((QUICK, '--config.eval.judge.batch_size=12'),
+     r'judges \(eval.judge.batch_size\) is 12 and there are 8 devices'),
     ((QUICK, '--config.data.num_frames=0'), 'num_frames=0, expected at least'),
     (('--config=configs/quickstart_ablation.py:cross_static',),
      "Unknown lever 'cross_static'.*Known: aggregator, centre, coord"),
