@@ -1,8 +1,11 @@
 """The scripts of launch/: whole, and what they would do, by --dry_run."""
 
+import os
 import pathlib
 import shlex
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -71,3 +74,68 @@ def test_flags_of_the_training_reach_its_command_as_they_were_given():
 def test_missing_and_unknown_flags_are_named(script, flags, message):
   error = _bash(LAUNCH / script, *flags, '--dry_run', code=2)
   assert error.startswith('error: ') and message in error
+
+
+# A fake Slurm: `srun` trains until TERM, by `scancel`, ends it with $CODE.
+FAKES = {
+    'srun': """
+trap 'exit "$CODE"' TERM
+echo "$@" > srun; echo $$ > pid
+while true; do sleep 0.05; done""",
+    'scancel': """
+echo "$@" >> scancel; kill -TERM $(cat pid)""",
+    'scontrol': """
+if [[ "$1" == show ]]; then echo "   JobState=$STATE Reason=None"
+else echo "$@" >> requeued; fi"""}
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+  """A job of the script under a Slurm that is not there: (job, folder)."""
+  for name, script in FAKES.items():
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / name
+    path.write_text(f'#!/usr/bin/env bash{script}\n')
+    path.chmod(0o755)
+    monkeypatch.setenv('PATH', str(path.parent), prepend=os.pathsep)
+  folder = tmp_path / 'job'
+  folder.mkdir()
+  jobs = []
+
+  def start(code, state='RUNNING', **env):
+    env = {**os.environ, 'SLURM_JOB_ID': '17', 'CODE': str(code),
+           'STATE': state, **env}
+    jobs.append(subprocess.Popen(
+        ['bash', LAUNCH / 'slurm/train.sbatch', *RUN], cwd=folder, env=env))
+    while not (folder / 'pid').exists():
+      time.sleep(0.01)
+    return jobs[-1], folder
+
+  yield start
+  for job in jobs:
+    job.kill()
+
+
+@pytest.mark.parametrize('code, state, requeued', [
+    (0, 'RUNNING', True),  # Saved.
+    (143, 'RUNNING', True),  # It came before the training watched.
+    (0, 'PREEMPTED', True),
+    (0, 'CANCELLED', False), (1, 'RUNNING', False), (2, 'RUNNING', False)])
+@pytest.mark.parametrize('which', [signal.SIGUSR1, signal.SIGTERM])
+def test_job_that_is_stopped_is_queued_again_unless_it_failed_or_was_cancelled(
+    slurm, code, state, requeued, which):
+  job, folder = slurm(code, state)
+  job.send_signal(which)
+  assert job.wait(timeout=60) == code
+  assert (folder / 'scancel').read_text() == '--signal=TERM 17\n'
+  assert (folder / 'requeued').exists() == requeued
+  if requeued:
+    assert (folder / 'requeued').read_text() == 'requeue 17\n'
+
+
+def test_each_task_of_a_job_gets_its_cores_and_failing_does_not_requeue(slurm):
+  job, folder = slurm(1, SLURM_CPUS_PER_TASK='12')
+  os.kill(int((folder / 'pid').read_text()), signal.SIGTERM)
+  assert job.wait(timeout=60) == 1
+  assert '--cpus-per-task=12 .venv/bin/python' in (folder / 'srun').read_text()
+  assert not (folder / 'requeued').exists()
