@@ -3,8 +3,10 @@
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -31,11 +33,28 @@ def test_scripts_are_bash_and_stop_at_the_first_error(path):
   assert 'set -euo pipefail' in lines
 
 
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda p: p.name)
+def test_shellcheck_finds_nothing(path):
+  beside = pathlib.Path(sys.executable).with_name('shellcheck')
+  program = beside if beside.exists() else shutil.which('shellcheck')
+  if program is None:
+    pytest.skip('shellcheck is not installed (extra `test`)')
+  ended = subprocess.run(
+      [program, '-x', path], cwd=LAUNCH.parent, capture_output=True, text=True,
+      check=False)
+  assert ended.returncode == 0, ended.stdout
+
+
 @pytest.mark.parametrize('name, flags, what', [
     ('create', ('--type=v5litepod-16', '--spot'),
-     ('--accelerator-type=v5litepod-16', '--spot', 'create')),
-    ('create', ('--type=v6e-8', '--version=v2-alpha-tpuv6e'),
+     ('--accelerator-type=v5litepod-16', '--spot', 'create',
+      '--runtime-version=v2-alpha-tpuv5-lite')),
+    ('create', ('--type=v5p-8',),
+     ('--accelerator-type=v5p-8', '--runtime-version=v2-alpha-tpuv5')),
+    ('create', ('--type=v6e-8',),
      ('--accelerator-type=v6e-8', '--runtime-version=v2-alpha-tpuv6e')),
+    ('create', ('--type=v4-8', '--version=tpu-ubuntu2204-base'),
+     ('--accelerator-type=v4-8', '--runtime-version=tpu-ubuntu2204-base')),
     ('setup', (), ('--worker=all', 'scp', 'ssh')),
     ('run', RUN, ('--worker=all', 'ssh')),
     ('logs', ('--worker=3',), ('--worker=3', 'ssh')),
@@ -60,12 +79,26 @@ def test_flags_of_the_training_reach_its_command_as_they_were_given():
   train = shlex.split(words[words.index('-c') + 1])  # The one that it starts.
   assert train[-4:] == ['--platform=tpu', *RUN, VALUE]
   assert '--distributed=auto' in train
+  assert not any('CACHE' in word for word in train)
   printed = _bash(
       LAUNCH / 'slurm/train.sbatch', *RUN, VALUE, '--dry_run')
   assert shlex.split(printed)[-4:] == ['--platform=gpu', *RUN, VALUE]
 
 
+def test_folder_of_compiled_programs_reaches_the_workers(monkeypatch):
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', 'gs://bucket/a b')
+  printed = _bash(LAUNCH / 'tpu/run.sh', *POD, *RUN, '--dry_run')
+  command, = [word.removeprefix('--command=')
+              for word in shlex.split(printed) if '--command=' in word]
+  words = shlex.split(command)
+  train = shlex.split(words[words.index('-c') + 1])
+  assert train[:4] == [
+      'exec', 'env', 'JAX_COMPILATION_CACHE_DIR=gs://bucket/a b',
+      '.venv/bin/python']
+
+
 @pytest.mark.parametrize('script, flags, message', [
+    ('tpu/create.sh', (*POD, '--type=v4-8'), '--version'),
     ('tpu/create.sh', ('--name=my-pod', '--type=v6e-8'), '--zone'),
     ('tpu/create.sh', POD, '--type'),
     ('tpu/delete.sh', (*POD, '--nmae=x'), '--nmae=x'),
