@@ -17,8 +17,8 @@ from seqdiff.nets import blocks
 def implementation(dtype: Any, head_size: int) -> str:
   """What computes attention here: 'cudnn' where it can, else 'xla'.
 
-  cuDNN never keeps the weights of all pairs of tokens. It takes 16-bit types and
-  heads of up to 128 channels, on NVIDIA GPUs from Ampere on.
+  cuDNN never keeps the weights of all pairs of tokens. It takes 16-bit types
+  and heads of up to 128 channels, on NVIDIA GPUs from Ampere on.
   """
   device = jax.devices()[0]
   if (device.platform == 'gpu' and device.device_kind.startswith('NVIDIA')
