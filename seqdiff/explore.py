@@ -65,7 +65,7 @@ def find(
   """
   path, identity = workdir / DIRECTIONS, _identity(sampler, num_codes)
   names = [f.name for f in dataclasses.fields(explore.Directions)]
-  if path.exists():
+  if storage.exists(path):
     with np.load(io.BytesIO(path.read_bytes())) as file:
       if str(file['identity']) == identity:
         return Explorer(sampler, {

@@ -47,7 +47,7 @@ def jury(
           f'{preemption.CONTINUES}.')
     params.append(jax.device_get(result.state.eval_params))
   found = judging.Jury(judge, params)
-  if not results.path_of(home, 'judge').exists():
+  if not storage.exists(results.path_of(home, 'judge')):
     runner.run(
         context.Context(
             method=judge, params=None, dataset=dataset, workdir=home,

@@ -34,6 +34,7 @@ from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
 from seqdiff.methods import prior as prior_lib
+from seqdiff.sampling import devices
 from seqdiff.training import loop
 
 CODES = 'codes.npz'
@@ -204,22 +205,23 @@ class Sampler:
             'the prior was trained on. Cut them.')
       known = prior.split((np.asarray(prior.join(known)) - mean) / std)
     key = keys.named(jax.random.key(seed), 'prior')
-    draw = _sampler(prior)
+    draw = _sampler(prior, keep)
     parts = []
     for start in range(0, count, batch_size):
       # The last batch begins anew with the first clips: all have one size.
       index = np.arange(start, start + min(batch_size, count)) % count
-      found = draw(
-          self.params, key, index, keep=keep,
-          known=jax.tree.map(lambda a: np.asarray(a)[index], known))
+      of_index = jax.tree.map(lambda a: np.asarray(a)[index], known)
+      found = draw(self.params, (index, of_index), key)
       parts.append(np.asarray(prior.join(found)))
     z = np.concatenate(parts)[:count] * std + mean
     return jax.device_get(prior.split(z))
 
 
 @functools.lru_cache  # The same prior again compiles nothing.
-def _sampler(prior):
-  return jax.jit(prior.sample, static_argnames='keep')
+def _sampler(prior, keep):
+  return devices.over_devices(jax.jit(
+      lambda params, batch, key: prior.sample(
+          params, key, batch[0], known=batch[1], keep=keep)))
 
 
 def _model(config) -> model_lib.Model:
@@ -250,7 +252,7 @@ def _codes(config, model, workdir) -> Codes:
   identity = json.dumps({
       'step': model.step, 'model': results.config_hash(
           run.to_plain(model.config))})
-  if not path.exists():
+  if not storage.exists(path):
     found = code_lib.read(model.context(), 'train')
     with storage.writing(path) as file:
       np.savez(file, static=found.static.astype(np.float32),
