@@ -59,7 +59,8 @@ def claim_workdir(
   """
   path = storage.locate(workdir) / 'config.json'
   config = json.loads(json.dumps(config))  # Tuples are lists in a file.
-  if not path.exists():
+  # The others look only later: a disk may remember that nothing was there.
+  if jax.process_index() == 0 and not path.exists():
     storage.write(path, json.dumps(config, indent=2) + '\n')
   multihost_utils.sync_global_devices('claim')
   seen = multihost_utils.process_allgather(np.array(path.exists()))
