@@ -48,7 +48,8 @@ _PLATFORM = flags.DEFINE_enum(
     'Fail unless JAX finds this platform; default: the best that it finds.')
 _DISTRIBUTED = flags.DEFINE_string(
     'distributed', 'off',
-    'auto (TPU pods, Slurm, Open MPI), or <host:port>,<n>,<i>: address of process 0, number of processes, this one.')
+    'auto (TPU pods, Slurm, Open MPI), or <host:port>,<n>,<i>: address of '
+    'process 0, number of processes, this one.')
 
 
 def main() -> None:
