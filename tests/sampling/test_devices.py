@@ -35,13 +35,14 @@ def test_clips_are_shared_out_over_the_devices(sampler, count, share):
   @jax.jit
   def watched(params, batch, key):
     jax.debug.inspect_array_sharding(
-        batch['x'], callback=lambda s: held.append(s.shard_shape((8 * share,))))
+        batch['x'],
+        callback=lambda s: held.append(s.shard_shape((8 * share, 3))))
     return {'clips': sampler(params, batch, key)}
 
   # Restored parameters may be bound to one device.
   params = jax.device_put({'scale': jnp.float32(2.0)}, jax.devices()[3])
   spread = devices.over_devices(watched)(params, _batch(count), KEY)
-  assert held == [(share,)]
+  assert held == [(share, 3)]
   np.testing.assert_allclose(
       spread['clips'],
       sampler({'scale': jnp.float32(2.0)}, _batch(count), KEY), atol=1e-6)
