@@ -166,18 +166,18 @@ class TestStoppedAfterTraining:
     args = *small, f'--workdir={home}', '--mode=evaluate'
     advance = writer.MetricWriter.advance
 
-    def stop_at_two(self, step):
+    def stop_after_one(self, step):
       advance(self, step)
-      if step == 2:
+      if step == 1:
         terminate()
 
     with monkeypatch.context() as patch:
-      patch.setattr(writer.MetricWriter, 'advance', stop_at_two)
-      ended = cli(*args, '--config.eval.judge.num_steps=4')
+      patch.setattr(writer.MetricWriter, 'advance', stop_after_one)
+      ended = cli(*args)
     assert ended.code == 0, ended.err
     assert 'training judge 0, which was saved; the same command' in ended.out
-    assert os.listdir(home / 'judges/0/checkpoints') == ['3']
-    ended = cli(*args, '--config.eval.judge.num_steps=4')
+    assert os.listdir(home / 'judges/0/checkpoints') == ['2']
+    ended = cli(*args)
     assert ended.code == 0, ended.err
     assert 'joint_accuracy' in ended.out
 
