@@ -41,18 +41,22 @@ def test_attention_is_the_formula_head_by_head(bias):
   assert ('bias' in p['q']) == bias and 'bias' in p['out']
 
 
-@pytest.mark.parametrize('device, dtype, channels, expected', [
-    (('gpu', 'NVIDIA H200', '9.0'), jnp.bfloat16, 32, 'cudnn'),
-    (('gpu', 'NVIDIA A100-SXM4-40GB', '8.0'), jnp.float16, 256, 'cudnn'),
-    (('gpu', 'NVIDIA H200', '9.0'), jnp.float32, 32, 'xla'),
-    (('gpu', 'NVIDIA H200', '9.0'), jnp.bfloat16, 272, 'xla'),  # 136 a head.
-    (('gpu', 'NVIDIA H200', '9.0'), jnp.bfloat16, 40, 'xla'),  # 20 a head.
-    (('gpu', 'Tesla V100-SXM2-16GB', '7.0'), jnp.float16, 32, 'xla'),
-    (('gpu', 'AMD Instinct MI300X', 'gfx942'), jnp.bfloat16, 32, 'xla'),
-    (('tpu', 'TPU v5 lite', None), jnp.bfloat16, 32, 'xla'),
-    (('cpu', 'cpu', None), jnp.bfloat16, 32, 'xla')])
+H200 = 'gpu', 'NVIDIA H200', '9.0'
+
+
+@pytest.mark.parametrize('device, dtype, channels, tokens, expected', [
+    (H200, jnp.bfloat16, 32, 4, 'cudnn'),
+    (('gpu', 'NVIDIA A100-SXM4-40GB', '8.0'), jnp.float16, 256, 4, 'cudnn'),
+    (H200, jnp.float32, 32, 4, 'xla'),
+    (H200, jnp.bfloat16, 272, 4, 'xla'),  # 136 a head.
+    (H200, jnp.bfloat16, 40, 4, 'xla'),  # 20 a head.
+    (H200, jnp.bfloat16, 32, 5, 'xla'),
+    (('gpu', 'Tesla V100-SXM2-16GB', '7.0'), jnp.float16, 32, 4, 'xla'),
+    (('gpu', 'AMD Instinct MI300X', 'gfx942'), jnp.bfloat16, 32, 4, 'xla'),
+    (('tpu', 'TPU v5 lite', None), jnp.bfloat16, 32, 4, 'xla'),
+    (('cpu', 'cpu', None), jnp.bfloat16, 32, 4, 'xla')])
 def test_cudnn_attends_where_it_can(
-    monkeypatch, device, dtype, channels, expected):
+    monkeypatch, device, dtype, channels, tokens, expected):
   platform, kind, capability = device
   monkeypatch.setattr(jax, 'devices', lambda: [types.SimpleNamespace(
       platform=platform, device_kind=kind, compute_capability=capability)])
@@ -65,8 +69,9 @@ def test_cudnn_attends_where_it_can(
 
   monkeypatch.setattr(jax.nn, 'dot_product_attention', attend)
   x = jax.ShapeDtypeStruct((1, 4, channels), dtype)
+  context = jax.ShapeDtypeStruct((1, tokens, channels), dtype)
   net = attention.Attention(2, dtype=dtype)
-  jax.eval_shape(net.init, jax.random.key(0), x, x)
+  jax.eval_shape(net.init, jax.random.key(0), x, context)
   assert asked == [expected]
 
 
