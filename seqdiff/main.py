@@ -69,8 +69,9 @@ def main() -> None:
   if _DISTRIBUTED.value != 'off':
     distributed.check_same({
         'config': run.to_plain(config), 'workdir': str(workdir),
-        'mode': _MODE.value, 'versions': [seqdiff.__version__, jax.__version__],
-    })
+        'data': _DATA.value and run.to_plain(_DATA.value),
+        'mode': [_MODE.value, _A.value, _B.value],
+        'versions': [seqdiff.__version__, jax.__version__]})
   first = jax.process_index() == 0
   with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
     try:
