@@ -1,12 +1,14 @@
 """What the command lines share: --config, and errors in one paragraph."""
 
 from collections.abc import Callable, Sequence
+import contextlib
 import os
 import pathlib
 import re
 import runpy
 import sys
 import traceback
+from typing import Any
 
 from absl import app
 from absl import flags
@@ -25,6 +27,7 @@ CONFIG = config_flags.DEFINE_config_file(
 
 # Flags of config files, if a program has them.
 _FILES = ('config', 'data', 'beside')
+_OURS = re.compile(r'=None$|\.remat=(?!true$|false$)[a-z]\w*$')
 _NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
               '--config=configs/quickstart.py.')
 
@@ -68,6 +71,21 @@ def require_config() -> ml_collections.ConfigDict:
   return CONFIG.value
 
 
+def set_value(
+    config: ml_collections.ConfigDict, key: str, value: Any
+) -> None:
+  """Sets a value, which has the type of the one there or is None.
+
+  That of `remat` may be True, False or a name, see `nets.unet`.
+
+  Raises:
+    TypeError: for a value of another type.
+  """
+  named = key.endswith('.remat') and isinstance(value, str)
+  with config.ignore_type() if named else contextlib.nullcontext():
+    config_path.set_value(key, config, value)
+
+
 def use_all_cores(config: ml_collections.ConfigDict) -> None:
   """Makes one JAX device of each CPU core, if nothing has run yet.
 
@@ -93,14 +111,16 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   try:
     for name, pairs in given.items():
       _check_keys(argv, name, [key for key, _, _ in pairs])
-    # The parsers of ml_collections know no None, which means off.
-    is_none = lambda arg: arg.endswith('=None') and arg.startswith(
+    # The parsers of ml_collections know no None, which means off, nor a name
+    # in place of True.
+    is_ours = lambda arg: _OURS.search(arg) and arg.startswith(
         tuple(f'--{name}.' for name in given))
-    rest = flags.FLAGS([arg for arg in argv if not is_none(arg)])
+    rest = flags.FLAGS([arg for arg in argv if not is_ours(arg)])
     for name, pairs in given.items():
       for key, value in {key: value for key, _, value in pairs}.items():
-        if value == 'None':  # The last one counts.
-          config_path.set_value(key, flags.FLAGS[name].value, None)
+        if _OURS.search(f'.{key}={value}'):  # The last one counts.
+          set_value(flags.FLAGS[name].value, key,
+                    None if value == 'None' else value)
     return rest
   except (ValueError, flags.Error) as error:
     text = ' '.join(str(error).split()).removesuffix('.')

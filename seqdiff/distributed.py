@@ -33,7 +33,8 @@ def connect(
       ends the others.
 
   Raises:
-    ValueError: for another value, or if 'auto' finds no cluster.
+    ValueError: for another value, if 'auto' finds no cluster, or if the port is
+      in use or anything else fails.
   """
   if value == 'off':
     return
@@ -50,6 +51,13 @@ def connect(
     raise ValueError(
         '--distributed=auto, but JAX finds no TPU pod and no job of Slurm or '
         f'Open MPI here; {_FORMS}. Name the processes, or leave the flag out.'
+    ) from error
+  except RuntimeError as error:
+    raise ValueError(
+        f'--distributed={value}: JAX cannot connect '
+        f'({" ".join(str(error).split())[:300]}); expected at process 0 a port '
+        'that nothing else uses, and one connection for each process. See '
+        'whether an earlier run is still there, or take another port.'
     ) from error
   finally:
     late.cancel()
@@ -77,9 +85,10 @@ def check_same(given: Mapping[str, Any]) -> None:
   if others:
     raise ValueError(
         f'--distributed: process {" and ".join(map(str, others))} got another '
-        'config than process 0; expected the same of all. Start every process '
-        'with the same --config and values, from the same code; only '
-        'the last number of --distributed differs.')
+        'config than process 0, another --workdir or --mode, or has another '
+        'version of seqdiff or JAX; expected the same of all. Start every '
+        'process with the same flags from the same environment; only the last '
+        'number of --distributed differs.')
 
 
 def leave(code: int) -> NoReturn:

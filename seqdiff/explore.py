@@ -23,6 +23,7 @@ from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
 from seqdiff.core import errors
+from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import exploration
@@ -64,7 +65,7 @@ def find(
   """
   path, identity = workdir / DIRECTIONS, _identity(sampler, num_codes)
   names = [f.name for f in dataclasses.fields(explore.Directions)]
-  if path.exists():
+  if storage.exists(path):
     with np.load(io.BytesIO(path.read_bytes())) as file:
       if str(file['identity']) == identity:
         return Explorer(sampler, {
@@ -215,6 +216,7 @@ def draw(
   """
   for kind, found in explorer.directions.items():
     for k in range(1, 1 + min(num_components, len(found.shares))):
+      preemption.check()
       moved = explorer.traverse(clips, kind, k, alphas, x_T=x_T)
       yield _save(explorer.model, {
           f'{alpha:+.2f}': x for alpha, x in zip(alphas, moved)

@@ -1,5 +1,6 @@
 """Judges: classifiers of real clips that look at generated ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
@@ -8,12 +9,14 @@ import ml_collections
 
 from seqdiff import build
 from seqdiff import run
+from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
+from seqdiff.training import parallel
 
 
 def jury(
@@ -26,6 +29,9 @@ def jury(
   They lie in `config.eval.judge.workdir`, where runs on the same data can
   share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
   is in `results/judge.json` there.
+
+  Raises:
+    preemption.Stopped: SIGTERM came meanwhile; a judge was saved.
   """
   home = config.eval.judge.workdir
   home = workdir / 'judges' if home is None else storage.locate(home)
@@ -36,16 +42,29 @@ def jury(
     print(f'judge {number}: {home / str(number)}')
     result = run.train(judge, judge_config, dataset, home / str(number))
     if result.interrupted:
-      raise SystemExit(f'Stopped while training judge {number}; it was saved.')
+      raise preemption.Stopped(
+          f'Stopped while training judge {number}, which was saved; '
+          f'{preemption.CONTINUES}.')
     params.append(jax.device_get(result.state.eval_params))
   found = judging.Jury(judge, params)
-  if not results.path_of(home, 'judge').exists():
+  if not storage.exists(results.path_of(home, 'judge')):
     runner.run(
         context.Context(
             method=judge, params=None, dataset=dataset, workdir=home,
             jury=found, **settings(config)),
         ['judge'], config=run.to_plain(judge_config), step=result.step)
   return found
+
+
+def check(
+    config: ml_collections.ConfigDict, protocols: Sequence[str]
+) -> None:
+  """Raises ValueError if judges are needed that cannot be trained here."""
+  if set(protocols) & set(runner.JUDGED):
+    train = build.judge_config(config, 0).train
+    parallel.make_parallel(train.parallel, fsdp=train.fsdp).check_batch_size(
+        config.eval.judge.batch_size,
+        name='batch size of judges (eval.judge.batch_size)')
 
 
 def settings(config: ml_collections.ConfigDict) -> dict[str, Any]:

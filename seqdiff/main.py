@@ -7,9 +7,10 @@
   python -m seqdiff.main --config=configs/prior.py ...
       --mode=train|generate|explore
 
-Several processes, as on a TPU pod, train one model: each gets the same command
-with --distributed, and --workdir is a folder that all of them see. It may be in
-a bucket: --workdir=gs://<bucket>/<folder>.
+Several processes, as on a TPU pod, train one model, and share out what it
+samples: each gets the same command with --distributed, and --workdir is a
+folder that all of them see. It may be in a bucket:
+--workdir=gs://<bucket>/<folder>.
 
 `train` continues a run that was stopped, draws its figures and ends with the
 protocols of `config.eval.protocols`. The other modes read its checkpoint.
@@ -21,11 +22,13 @@ from absl import flags
 import jax
 from ml_collections import config_flags
 
+import seqdiff
 from seqdiff import cli
 from seqdiff import distributed
 from seqdiff import modes
 from seqdiff import run
 from seqdiff.core import errors
+from seqdiff.core import preemption
 from seqdiff.core import storage
 
 _WORKDIR = flags.DEFINE_string(
@@ -45,8 +48,8 @@ _PLATFORM = flags.DEFINE_enum(
     'Fail unless JAX finds this platform; default: the best that it finds.')
 _DISTRIBUTED = flags.DEFINE_string(
     'distributed', 'off',
-    'With --mode=train: auto (TPU pods, Slurm, Open MPI), or '
-    '<host:port>,<n>,<i>: address of process 0, number of processes, this one.')
+    'auto (TPU pods, Slurm, Open MPI), or <host:port>,<n>,<i>: address of '
+    'process 0, number of processes, this one.')
 
 
 def main() -> None:
@@ -56,11 +59,6 @@ def main() -> None:
   config = cli.require_config()
   if _DISTRIBUTED.value == 'off':
     cli.use_all_cores(config)
-  elif _MODE.value != 'train':
-    raise ValueError(
-        f'--distributed={_DISTRIBUTED.value} with --mode={_MODE.value}; '
-        'expected --mode=train. Leave --distributed out: the other modes run '
-        'in one process.')
   workdir = storage.locate(_WORKDIR.value or f'runs/{cli.config_name()}')
   storage.check_access('--workdir', workdir)
   if config.eval.judge.workdir is not None:
@@ -69,11 +67,19 @@ def main() -> None:
   distributed.connect(_DISTRIBUTED.value)
   _require_platform(_PLATFORM.value)
   if _DISTRIBUTED.value != 'off':
-    distributed.check_same(run.to_plain(config))
+    distributed.check_same({
+        'config': run.to_plain(config), 'workdir': str(workdir),
+        'data': _DATA.value and run.to_plain(_DATA.value),
+        'mode': [_MODE.value, _A.value, _B.value],
+        'versions': [seqdiff.__version__, jax.__version__]})
   first = jax.process_index() == 0
   with contextlib.nullcontext() if first else contextlib.redirect_stdout(None):
-    modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
-                   data=_DATA.value)
+    try:
+      with preemption.watched():
+        modes.run_mode(_MODE.value, config, workdir, a=_A.value, b=_B.value,
+                       data=_DATA.value)
+    except preemption.Stopped as stopped:
+      print(stopped)
 
 
 def _require_platform(platform: str | None) -> None:

@@ -35,6 +35,7 @@ from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
+from seqdiff.sampling import codes as codes_sampler
 from seqdiff.sampling import impute as impute_sampler
 from seqdiff.sampling import noise
 from seqdiff.sampling import reconstruct as reconstruct_sampler
@@ -151,9 +152,8 @@ class Model:
 
   def encode(self, clips: np.ndarray) -> base.Factors:
     """Clips or series -> factors: static (B, Ds), dynamic (B, T, Dd)."""
-    batch = self._batch(clips)
-    return jax.device_get(_jit(self.method.encode)(
-        self.params, data_batch.to_float(batch['x']), batch['mask']))
+    return jax.device_get(codes_sampler.make_encode(self.method)(
+        self.params, self._batch(clips), None))
 
   def decode(
       self,
@@ -176,7 +176,8 @@ class Model:
           own if own in noise.FRESH else 'fresh_shared', self._key(seed),
           np.arange(len(dynamic)), shape)
     return self._finish(
-        _jit(self.method.decode)(self.params, factors, x_init),
+        codes_sampler.make_decode(self.method)(
+            self.params, factors, x_init, None),
         np.ones(dynamic.shape[:2], bool))
 
   def start(
@@ -268,6 +269,7 @@ class Model:
   def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
     """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
     runner.check(protocols, self.dataset)
+    jury_lib.check(self.config, protocols)
     found = None
     if set(protocols) & set(runner.JUDGED):
       found = jury_lib.jury(self.config, self.dataset, self.workdir)

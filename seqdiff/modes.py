@@ -9,9 +9,11 @@ import numpy as np
 
 from seqdiff import build
 from seqdiff import explore as explore_lib
+from seqdiff import jury
 from seqdiff import model as model_lib
 from seqdiff import prior
 from seqdiff import run
+from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.data import films as film_lib
 from seqdiff.data import loader
@@ -35,6 +37,7 @@ def train(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   # What is needed after training fails now.
   dataset, method = build.dataset(config), build.method(config)
   runner.check(config.eval.protocols, dataset)
+  jury.check(config, config.eval.protocols)
   _check_protocols(config, config.eval)
   if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
@@ -242,8 +245,8 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
 def _is_complete(result, workdir) -> bool:
   """Says that training was interrupted, or draws its curves."""
   if result.interrupted:
-    print(f'Stopped after step {result.step}, which was saved; the same '
-          'command continues.')
+    print(f'Stopped after step {result.step}, which was saved; '
+          f'{preemption.CONTINUES}.')
     return False
   if jax.process_index() == 0:  # The others may not see all lines yet.
     curves.training_curves(
@@ -265,6 +268,7 @@ def _draw_samples(sampler, settings, workdir) -> None:
 
   Each as .png, as .npz with the clips themselves and, of video, as .gif.
   """
+  preemption.check()
   model, count, seed = sampler.model, settings.num_shown, settings.seed
   clips = _clips(model, count)
   drawn = {'generated': {'sample': sampler.generate(count, seed=seed)}}
@@ -321,6 +325,7 @@ def _print(found, workdir) -> None:
 
 def _draw_reconstruction(model: model_lib.Model) -> None:
   """Writes figures/reconstruction.png."""
+  preemption.check()
   clips = _clips(model, model.config.eval.num_shown)
   path = _figure(model.workdir, 'reconstruction.png')
   _save(model, {
@@ -339,6 +344,7 @@ def _save(model, clips, path) -> None:
 
 def _draw_swap(model: model_lib.Model) -> None:
   """Writes figures/swap.png and, of video, figures/swap.gif."""
+  preemption.check()
   count = model.config.eval.num_shown
   clips = _clips(model, 2 * count)
   sources, drivers = clips[:count], clips[count:]

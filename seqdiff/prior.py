@@ -39,6 +39,7 @@ from seqdiff.evaluation import runner
 from seqdiff.methods import base
 from seqdiff.methods import latent
 from seqdiff.methods import prior as prior_lib
+from seqdiff.sampling import devices
 from seqdiff.training import checkpoint
 from seqdiff.training import loop
 from seqdiff.training import origin
@@ -87,8 +88,10 @@ def restore(
 def check(config: ml_collections.ConfigDict) -> None:
   """Raises ValueError for protocols that a prior of its model has not."""
   if config.eval.protocols:
-    dataset = build.dataset(_model_config(config))
-    runner.check(config.eval.protocols, dataset, of_prior=True)
+    of_model = _model_config(config)
+    runner.check(
+        config.eval.protocols, build.dataset(of_model), of_prior=True)
+    jury.check(of_model, config.eval.protocols)
 
 
 def evaluate(
@@ -216,14 +219,13 @@ class Sampler:
             'the prior was trained on. Cut them.')
       known = prior.split((np.asarray(prior.join(known)) - mean) / std)
     key = keys.named(jax.random.key(seed), 'prior')
-    draw = _sampler(prior)
+    draw = _sampler(prior, keep)
     parts = []
     for start in range(0, count, batch_size):
       # The last batch begins anew with the first clips: all have one size.
       index = np.arange(start, start + min(batch_size, count)) % count
-      found = draw(
-          self.params, key, index, keep=keep,
-          known=jax.tree.map(lambda a: np.asarray(a)[index], known))
+      of_index = jax.tree.map(lambda a: np.asarray(a)[index], known)
+      found = draw(self.params, (index, of_index), key)
       parts.append(np.asarray(prior.join(found)))
     z = np.concatenate(parts)[:count] * std + mean
     found = jax.device_get(prior.split(z))
@@ -233,8 +235,10 @@ class Sampler:
 
 
 @functools.lru_cache  # The same prior again compiles nothing.
-def _sampler(prior):
-  return jax.jit(prior.sample, static_argnames='keep')
+def _sampler(prior, keep):
+  return devices.over_devices(jax.jit(
+      lambda params, batch, key: prior.sample(
+          params, key, batch[0], known=batch[1], keep=keep)))
 
 
 def _model(config) -> model_lib.Model:
@@ -288,7 +292,7 @@ def _codes(config, model, workdir) -> Codes:
   """The codes of the training clips, from the file if it is of this model."""
   path, of = workdir / CODES, _origin(model)
   origin.check(workdir, of)
-  if not path.exists():
+  if not storage.exists(path):
     found = code_lib.read(_context(model), 'train')
     with storage.writing(path) as file:
       np.savez(file, static=found.static.astype(np.float32),

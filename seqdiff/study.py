@@ -19,6 +19,7 @@ import pathlib
 import subprocess
 import sys
 
+from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.evaluation import results
 from seqdiff.figures import seeds as seeds_lib
@@ -68,11 +69,13 @@ def run_one(
     code = subprocess.run(
         [sys.executable, *command], stdout=file, stderr=subprocess.STDOUT,
         check=False).returncode
-  if code or not list(home.glob('results/*.json')):
+  said = log.read_text()
+  if (code or preemption.CONTINUES in said
+      or not list(home.glob('results/*.json'))):
     raise ValueError(
-        f'{config} with seed {seed} ended with exit code {code} and '
-        f'{"some" if code else "no"} results; expected 0 and results. The end '
-        f'of {log}: {log.read_text()[-500:]}')
+        f'{config} with seed {seed} ended with exit code {code} before all '
+        'results were there; expected 0 and results. The end of '
+        f'{log}: {said[-500:]}')
   done.write_text(json.dumps(command))
   return home
 

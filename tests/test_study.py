@@ -23,7 +23,9 @@ def runs(monkeypatch):
     commands.append(command[3:])
     options = dict(arg[2:].split('=', 1) for arg in command[3:])
     seed = int(options['config.seed'])
-    kwargs['stdout'].write('a word')
+    stopped = options.get('stop') == str(seed)
+    kwargs['stdout'].write(
+        'Stopped; the same command continues.' if stopped else 'a word')
     if options.get('fail') != str(seed):
       results.write(options['workdir'], results.Result(
           protocol='swap', version=1, seed=42, step=9, counts={},
@@ -76,6 +78,12 @@ def test_run_that_fails_ends_the_study_with_its_last_words(
   assert 'seed 1 ended with exit code 3' in error and 'a word' in error
   assert not (tmp_path / 'out').exists()
   assert _study(tmp_path, '--seeds=1', '--', '--fail=1') == 0
+
+
+def test_run_that_was_stopped_is_not_done(tmp_path, runs, capsys):
+  assert _study(tmp_path, '--seeds=1', '--', '--stop=0') == 2
+  assert 'the same command continues' in capsys.readouterr().err
+  assert not list(tmp_path.rglob('done.json'))
 
 
 def test_results_of_another_config_are_not_replaced(tmp_path, runs, capsys):

@@ -60,7 +60,7 @@ def _method():
       centre=False,
       frames_per_step=none(int),
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
-      remat=False,  # True: less memory, more time.
+      remat=False,  # True: less memory, more time; or a policy, see UNet.
       image_channels=3,
       backbone=dict(kind='flat'),  # Features: the latent of a frame. Ours.
       encoder=dict(

@@ -45,7 +45,7 @@ def _method():
       centre=False,  # Departure: True.
       frames_per_step=ml_collections.config_dict.placeholder(int),  # Departure.
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
-      remat=False,  # True: less memory, more time.
+      remat=False,  # True: less memory, more time; or a policy, see UNet.
       image_channels=3,
       encoder=dict(kind='unet', **_unet()),
       denoiser=dict(temporal=False, **_unet()),  # Departure: True.

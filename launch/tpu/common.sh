@@ -11,6 +11,10 @@ fail() {
   exit 2
 }
 
+# macOS has 3.2; 4.4 is the first with @Q and with empty arrays under set -u.
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || fail \
+  "bash $BASH_VERSION; expected 4.4 or later. Install it (brew install bash)."
+
 NAME='' ZONE='' TYPE='' VERSION='' SPOT=false DRY_RUN=false REST=()
 for flag in "$@"; do
   case "$flag" in

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import ml_collections
-from ml_collections.config_flags import config_path
 
+from seqdiff import cli
 from seqdiff.benchmark import timing
 from seqdiff.benchmark import workload
 from seqdiff.core import errors
@@ -34,7 +34,7 @@ def read_sweep(
   for value in values.split(','):
     changed = config.copy_and_resolve_references()
     try:
-      config_path.set_value(key, changed, _literal(value))
+      cli.set_value(changed, key, _literal(value))
     except (TypeError, ValueError) as error:
       raise ValueError(
           f'--sweep={text} with the value {value!r}; expected values of the '

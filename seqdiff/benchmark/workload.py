@@ -97,8 +97,9 @@ class Workload:
       Of `train_step` and `swap`: `<job>/flops` of one repeat, of all devices
       together, `flops_per_second`, and where it is known what the devices could
       do, the share of that, `mfu`. Of `train_step`: `temp_bytes` and
-      `argument_bytes` of the compiled program, on each device. Of checkpoints:
-      their `bytes`.
+      `argument_bytes` of the compiled program, on each device, and
+      `flops_per_byte` that it reads or writes in memory (its arithmetic
+      intensity, as XLA estimates it). Of checkpoints: their `bytes`.
     """
     facts = {}
     if job in ('train_step', 'swap'):
@@ -109,9 +110,11 @@ class Workload:
         facts['mfu'] = facts['flops_per_second'] / peak
     if job == 'train_step':
       # What was compiled to run is not compiled again.
-      memory = self._update.lower(
-          self._state, self._driver.put(self.batches[job])
-      ).compile().memory_analysis()
+      compiled = self._update.lower(
+          self._state, self._driver.put(self.batches[job])).compile()
+      memory = compiled.memory_analysis()
+      facts['flops_per_byte'] = facts['flops'] / (
+          len(self._driver.devices) * flops.bytes_accessed(compiled))
       facts['temp_bytes'] = float(memory.temp_size_in_bytes)
       facts['argument_bytes'] = float(memory.argument_size_in_bytes)
     if job in ('save', 'restore'):

@@ -28,6 +28,10 @@ PEAK = {
     'TPU v5p': 459e12,
     'TPU v6 lite': 918e12,
 }
+# Matrix products of attention by cuDNN (see nets.attention); its backward pass
+# computes the weights again.
+_FUSED = {'dot_product_attention_fwd_wrapper': 2,
+          'dot_product_attention_bwd_wrapper': 5}
 
 
 def peak(devices: Sequence[jax.Device]) -> float | None:
@@ -56,6 +60,15 @@ def count(function: Callable[..., Any], *args: Any) -> float:
   return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
+def bytes_accessed(compiled: jax.stages.Compiled) -> float:
+  """Bytes that a compiled program reads and writes, on each device.
+
+  As XLA estimates it: what its kernels take and give, the body of a loop once.
+  """
+  cost = compiled.cost_analysis()
+  return float((cost[0] if isinstance(cost, list) else cost)['bytes accessed'])
+
+
 def _count(jaxpr: core.Jaxpr) -> float:
   return sum(map(_count_one, jaxpr.eqns))
 
@@ -73,6 +86,10 @@ def _count_one(eqn: core.JaxprEqn) -> float:
     out_features = kernel.shape[eqn.params['dimension_numbers'].rhs_spec[0]]
     return 2.0 * eqn.outvars[0].aval.size * (kernel.size / out_features) / (
         math.prod(eqn.params['lhs_dilation']))
+  if name in _FUSED:
+    (b, queries, heads, size), (_, tokens, *_) = (
+        v.aval.shape for v in eqn.invars[:2])
+    return 2.0 * _FUSED[name] * b * heads * queries * tokens * size
   if name == 'scan':
     return eqn.params['length'] * sum(inner)
   if name == 'cond':

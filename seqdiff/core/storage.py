@@ -17,6 +17,8 @@ import uuid
 from etils import epath
 import fsspec
 import jax
+from jax.experimental import multihost_utils
+import numpy as np
 
 _SCHEME = re.compile(r'[a-z][a-z0-9+.-]*:/')
 _BUCKET = re.compile(r'gs://([^/]+)')
@@ -61,6 +63,17 @@ def local(where: str | os.PathLike[str], name: str) -> pathlib.Path:
         'directories may be in a bucket. Copy it to a disk first (gcloud '
         'storage cp --recursive), or name another folder.')
   return pathlib.Path(where)
+
+
+def exists(where: str | os.PathLike[str]) -> bool:
+  """Whether a file is there, as the first of all processes sees it.
+
+  What they do together depends on it: all must go the same way.
+  """
+  found = jax.process_index() == 0 and locate(where).exists()
+  if jax.process_count() > 1:
+    found = bool(multihost_utils.broadcast_one_to_all(np.array(found)))
+  return found
 
 
 def write(where: str | os.PathLike[str], content: str | bytes) -> None:

@@ -10,6 +10,7 @@ from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.evaluation import context
+from seqdiff.sampling import codes as codes_sampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +46,10 @@ def read(
     indices: which clips; None = all.
   """
   params = ctx.params if params is None else params
-  encode = jax.jit(lambda params, batch: ctx.method.encode(
-      params, data_batch.to_float(batch['x']), batch['mask']))
+  encode = codes_sampler.make_encode(ctx.method)
 
   def of(batch):
-    factors = jax.device_get(encode(params, batch))
+    factors = jax.device_get(encode(params, batch, None))
     return factors.static, factors.dynamic
 
   return _collect(ctx, split, of, indices)

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from seqdiff.core import errors
+from seqdiff.core import preemption
 from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
@@ -85,12 +86,14 @@ def run(
   Raises:
     ValueError: as `check`, or if the directory holds results of
       another run.
+    preemption.Stopped: SIGTERM came before one of them.
   """
   check(names, ctx.dataset, of_prior=ctx.generate is not None)
   for name in names:  # All of them, before hours are spent.
     results.check_owner(ctx.workdir, name, config)
   found = {}
   for name in names:
+    preemption.check()
     start = time.time()
     metrics, counts = PROTOCOLS[name].run(ctx)
     found[name] = results.Result(

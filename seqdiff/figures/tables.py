@@ -168,6 +168,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('train step (GFLOP)', 'train_step/flops', 'G'),
             Column('GFLOP/s', 'train_step/flops_per_second', 'G'),
             Column('MFU', 'train_step/mfu'),
+            Column('FLOP per byte', 'train_step/flops_per_byte', ''),
             Column('swap (GFLOP)', 'swap/flops', 'G'),
             Column('temporary (MiB)', 'train_step/temp_bytes', 'MiB'),
             Column('arguments (MiB)', 'train_step/argument_bytes', 'MiB'),

@@ -14,6 +14,23 @@ from seqdiff.core import shapes
 from seqdiff.nets import blocks
 
 
+def implementation(dtype: Any, head_size: int, lengths: tuple[int, int]) -> str:
+  """What computes attention here: 'cudnn' where it can, else 'xla'.
+
+  cuDNN never keeps the weights of all pairs of tokens. It takes 16-bit types,
+  heads of up to 128 channels and even numbers of tokens, on NVIDIA GPUs from
+  Ampere on.
+  """
+  device = jax.devices()[0]
+  if (device.platform == 'gpu' and device.device_kind.startswith('NVIDIA')
+      and int(device.compute_capability.split('.')[0]) >= 8
+      and dtype in (jnp.bfloat16, jnp.float16)
+      and head_size <= 128 and head_size % 8 == 0
+      and not any(n % 2 for n in lengths)):
+    return 'cudnn'
+  return 'xla'
+
+
 class Attention(nn.Module):
   """Multi-head attention of tokens to a context.
 
@@ -48,7 +65,9 @@ class Attention(nn.Module):
       return y.reshape(*y.shape[:2], self.heads, -1)
 
     y = jax.nn.dot_product_attention(
-        project('q', x), project('k', context), project('v', context))
+        project('q', x), project('k', context), project('v', context),
+        implementation=implementation(
+            self.dtype, channels // self.heads, (x.shape[1], context.shape[1])))
     return blocks.dense(
         channels, name='out', dtype=self.dtype,
         init=blocks.ZERO if self.zero_init else blocks.XAVIER)(

@@ -19,8 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqdiff.core import errors
 from seqdiff.nets import attention
 from seqdiff.nets import blocks
+
+# Of `jax.checkpoint_policies`: kept are results of products and convolutions,
+# of products without a batch, none, all.
+POLICIES = ('dots_saveable', 'dots_with_no_batch_dims_saveable',
+            'nothing_saveable', 'everything_saveable')
 
 
 class UNet(nn.Module):
@@ -49,7 +55,8 @@ class UNet(nn.Module):
       Departure: the paper has 1; p is p * p times cheaper at level 0.
     coordinates: whether pixel coordinates are added to the input channels.
       Departure: the paper has none.
-    remat: whether blocks are recomputed in the backward pass to save memory.
+    remat: whether blocks are recomputed in the backward pass to save memory;
+      True, or one of `POLICIES`, which says what is kept all the same.
     dtype: type of the computation; the result is float32.
   """
 
@@ -69,7 +76,7 @@ class UNet(nn.Module):
   temporal: bool = False
   patch_size: int = 1
   coordinates: bool = False
-  remat: bool = False
+  remat: bool | str = False
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -133,10 +140,7 @@ class UNet(nn.Module):
 
   def _block(self, h, features, name, *, modulation, train, resample=None):
     """A residual block."""
-    make = blocks.ResBlock
-    if self.remat:
-      make = nn.remat(make, static_argnums=(3,))
-    return make(
+    return self._remat(blocks.ResBlock, static_argnums=(3,))(
         features, groups=self.groups, dropout=self.dropout,
         as_published=self.as_published, third_conv=self.third_conv,
         zero_init=self.zero_init, resample=resample, dtype=self.dtype,
@@ -153,18 +157,27 @@ class UNet(nn.Module):
 
   def _attend(self, h, name, *, context, num_frames):
     """Attention over the pixels, to the context if it is 'cross', over time."""
-    remat = nn.remat if self.remat else lambda module: module
     kwargs = dict(heads=self.heads, groups=self.groups, dtype=self.dtype,
                   name=name)
     if self.attention == 'cross':
-      h = remat(attention.SpatialTransformer)(**kwargs)(h, context)
+      h = self._remat(attention.SpatialTransformer)(**kwargs)(h, context)
     else:
-      h = remat(attention.SelfAttention)(
+      h = self._remat(attention.SelfAttention)(
           zero_init=self.zero_init, **kwargs)(h)
     if self.temporal:
       h = attention.TemporalAttention(
           **{**kwargs, 'name': f'{name}_over_time'})(h, num_frames)
     return h
+
+  def _remat(self, module, **kwargs):
+    """`module`, recomputed in the backward pass as `remat` says."""
+    if not self.remat:
+      return module
+    if self.remat is not True and self.remat not in POLICIES:
+      raise errors.unknown_name('remat', self.remat, POLICIES)
+    policy = None if self.remat is True else getattr(
+        jax.checkpoint_policies, self.remat)
+    return nn.remat(module, policy=policy, **kwargs)
 
   def _fold(self, x):
     """Checks the size, folds patches and adds the coordinates."""

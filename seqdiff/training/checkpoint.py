@@ -32,6 +32,7 @@ import orbax.checkpoint as ocp
 
 from seqdiff.core import storage
 from seqdiff.core import types
+from seqdiff.training import agreement
 from seqdiff.training import full_disk
 from seqdiff.training import state as train_state
 
@@ -125,12 +126,12 @@ class Checkpointer:
       The state and what was skipped; None if there is no checkpoint.
 
     Raises:
-      ValueError: the newest checkpoint belongs to another model, or there are
-        checkpoints and none of them is whole.
+      ValueError: the newest checkpoint belongs to another model, there are
+        checkpoints and none of them is whole, or not all processes see them.
     """
     self.wait()
     items, broken = _items_of(abstract), {}
-    for step in _steps(self.directory):
+    for step in agreement.on_steps(_steps(self.directory), self.directory):
       try:
         meta = _read_meta(self.directory / str(step))
         _check_match(items, meta, self.directory / str(step))
@@ -195,7 +196,7 @@ def restore_params(
     ValueError: no such checkpoint, none is whole, or another model's.
   """
   directory = storage.absolute(directory)
-  steps = _steps(directory)
+  steps = agreement.on_steps(_steps(directory), directory)
   if not steps or (step is not None and step not in steps):
     wanted = 'checkpoint' if step is None else f'checkpoint of step {step}'
     raise ValueError(

@@ -11,17 +11,15 @@ import contextlib
 import dataclasses
 import functools
 import math
-import signal
-import threading
 import time
 from typing import Any
 
 from absl import logging
 import jax
-from jax.experimental import multihost_utils
 import numpy as np
 import optax
 
+from seqdiff.core import preemption
 from seqdiff.core import types
 from seqdiff.methods import base
 from seqdiff.training import checkpoint
@@ -130,17 +128,17 @@ def train(
   record = _Record(plan, batch_size, step, parallel, checkpointer, writer)
   batches = make_batches(step)
   with contextlib.ExitStack() as stack:
+    stack.enter_context(preemption.watched())  # Until all is on the disk.
     stack.enter_context(full_disk.in_words(checkpointer.directory))
     stack.callback(checkpointer.wait)
     stack.callback(writer.close)
     writer.start(step, plan.num_steps)
-    stop = stack.enter_context(_sigterm())
     last = step >= plan.num_steps
     while not last:
       batch = parallel.put(_next_finite(batches, step))
       state, metrics = update(state, batch)
       step += 1
-      last = step == plan.num_steps or stop(step)
+      last = step == plan.num_steps or preemption.reached()
       record.turn(step, metrics, state, last=last)
   return Result(parallel.plain(state), step, step < plan.num_steps)
 
@@ -257,23 +255,3 @@ def _next_finite(batches: Iterator[types.Batch], step: int) -> types.Batch:
         ' leave the example out.'
     )
   return batch
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[Callable[[int], bool]]:
-  """Tells, at a step, whether SIGTERM came; outside the main thread never.
-
-  Of several processes one is enough, and all are told at the same step.
-  """
-  if jax.process_count() > 1:  # JAX has a handler of its own.
-    yield multihost_utils.reached_preemption_sync_point
-    return
-  if threading.current_thread() is not threading.main_thread():
-    yield lambda step: False
-    return
-  event = threading.Event()
-  former = signal.signal(signal.SIGTERM, lambda *_: event.set())
-  try:
-    yield lambda step: event.is_set()
-  finally:
-    signal.signal(signal.SIGTERM, former)

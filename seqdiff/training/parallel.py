@@ -64,12 +64,15 @@ class Parallel(abc.ABC):
     # `jax.make_mesh` would make explicit axes, on which `nn.RNN` fails.
     self._mesh = jax.sharding.Mesh(np.array(self.devices), (_AXIS,))
 
-  def check_batch_size(self, batch_size: int, *, num_parts: int = 1) -> None:
+  def check_batch_size(
+      self, batch_size: int, *, num_parts: int = 1, name: str = 'batch size'
+  ) -> None:
     """Raises a ValueError if a global batch cannot be divided evenly.
 
     Args:
       batch_size: examples of a step.
       num_parts: each device takes its share in so many parts.
+      name: what is so large.
     """
     count = len(self.devices) * num_parts
     if batch_size % count == 0 and batch_size > 0:
@@ -78,7 +81,7 @@ class Parallel(abc.ABC):
     sizes = f'{below} or {below + count}' if below else f'{count}'
     parts = f' of {num_parts} parts (train.num_parts)' if num_parts > 1 else ''
     raise ValueError(
-        f'The batch size is {batch_size} and there are {len(self.devices)}'
+        f'The {name} is {batch_size} and there are {len(self.devices)}'
         f' devices{parts}. Expected a multiple of {count}: set the batch size'
         f' to {sizes}, or use fewer devices{" or parts" if parts else ""}.'
     )

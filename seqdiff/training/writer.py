@@ -24,10 +24,10 @@ from typing import Any
 from etils import epath
 import jax
 from jax.experimental import multihost_utils
-import numpy as np
 import tqdm
 
 from seqdiff.core import storage
+from seqdiff.training import agreement
 
 try:
   import tensorboardX
@@ -59,17 +59,11 @@ def claim_workdir(
   """
   path = storage.locate(workdir) / 'config.json'
   config = json.loads(json.dumps(config))  # Tuples are lists in a file.
-  if not path.exists():
+  # The others look only later: a disk may remember that nothing was there.
+  if jax.process_index() == 0 and not path.exists():
     storage.write(path, json.dumps(config, indent=2) + '\n')
   multihost_utils.sync_global_devices('claim')
-  seen = multihost_utils.process_allgather(np.array(path.exists()))
-  if not seen.all():
-    raise ValueError(
-        f'Process {" and ".join(map(str, np.flatnonzero(~seen)))} does not see'
-        f' {path}, which process 0 wrote. Expected one run directory for all'
-        ' processes: set --workdir to a folder on a disk that all machines'
-        ' share, or in a bucket (gs://<bucket>/<folder>).'
-    )
+  agreement.require_all(path.exists(), path)
   theirs, yours = _flat(json.loads(path.read_text('utf-8'))), _flat(config)
   absent = '(absent)'
   differences = [

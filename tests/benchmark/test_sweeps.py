@@ -24,8 +24,9 @@ def test_each_value_is_measured_and_the_config_stays(monkeypatch):
 
 def test_values_have_the_type_that_they_have_in_the_config():
   config = quickstart.get_config()
-  swept = sweeps.read_sweep(config, 'method.remat=True,False')
-  assert [c.method.remat for c in swept.values()] == [True, False]
+  swept = sweeps.read_sweep(config, 'method.remat=True,False,dots_saveable')
+  assert [c.method.remat for c in swept.values()] == [
+      True, False, 'dots_saveable']
   swept = sweeps.read_sweep(config, 'method.dtype=bfloat16')
   assert swept['method.dtype=bfloat16'].method.dtype == 'bfloat16'
 

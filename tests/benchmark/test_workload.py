@@ -81,9 +81,11 @@ def test_memory_and_operations_grow_with_the_batch():
       _config(), 'data.batch_size=8,16'), rounds=1, seconds=0.01)
   small, large = ({
       name: found[f'sweep/data.batch_size={n}/train_step/{name}']
-      for name in ('flops', 'temp_bytes', 'argument_bytes')} for n in (8, 16))
+      for name in ('flops', 'flops_per_byte', 'temp_bytes', 'argument_bytes')
+  } for n in (8, 16))
   assert large['flops'] == 2 * small['flops'] > 0
   assert large['temp_bytes'] > small['temp_bytes']
+  assert large['flops_per_byte'] > small['flops_per_byte']  # Parameters: once.
   # Of each of the 8 devices: x, mask, example_mask, index of one clip more.
   clip = 4 * 8 * 8 * 3 + 4 + 1 + 4
   assert large['argument_bytes'] - small['argument_bytes'] == clip

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax._src.cudnn import fused_attention_stablehlo as cudnn
 import pytest
 
 from seqdiff.core import flops
@@ -62,3 +63,28 @@ def test_loop_of_unknown_length_is_explained():
       lambda a: a.sum() > 0, lambda a: a @ A.T @ A, a)
   with pytest.raises(ValueError, match='cannot be counted; expected jax.lax'):
     flops.count(endless, A)
+
+
+def test_attention_by_cudnn_is_counted_as_its_products(monkeypatch):
+  monkeypatch.setattr(cudnn, 'check_cudnn_version', lambda: 91000)
+  q = jax.ShapeDtypeStruct((2, 10, 3, 16), jnp.bfloat16)
+  k = jax.ShapeDtypeStruct((2, 6, 3, 16), jnp.bfloat16)
+
+  def attend(implementation):
+    return lambda q, k, v: jax.nn.dot_product_attention(
+        q, k, v, implementation=implementation)
+
+  forward, fused = attend('xla'), attend('cudnn')
+  product = 2 * 2 * 3 * 10 * 6 * 16
+  assert flops.count(forward, q, k, k) == 2 * product
+  assert flops.count(fused, q, k, k) == 2 * product
+  gradients = lambda function: jax.grad(
+      lambda *args: jnp.sum(function(*args).astype(jnp.float32)), (0, 1, 2))
+  assert flops.count(gradients(forward), q, k, k) == 6 * product
+  assert flops.count(gradients(fused), q, k, k) == 7 * product  # Weights twice.
+
+
+def test_a_product_reads_its_factors_and_writes_its_result():
+  compiled = jax.jit(jnp.matmul).lower(
+      jnp.ones((64, 32)), jnp.ones((32, 16))).compile()
+  assert flops.bytes_accessed(compiled) == 4 * (64 * 32 + 32 * 16 + 64 * 16)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 
 import jax
@@ -14,6 +15,7 @@ import pytest
 import seqdiff
 from seqdiff import modes
 from seqdiff.evaluation import results
+from seqdiff.evaluation import runner
 from seqdiff.sampling import reconstruct
 from seqdiff.training import writer
 
@@ -143,6 +145,71 @@ class TestOtherModes:
     assert ended.code == 0, ended.err
     assert (run_dir / 'metrics.jsonl').read_text() == before
     assert [model.step for model in judged] == [6]
+
+
+@pytest.fixture
+def terminate():
+  """Sends SIGTERM to this process, which must not come through."""
+  came = []
+  former = signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+  yield lambda: os.kill(os.getpid(), signal.SIGTERM)
+  signal.signal(signal.SIGTERM, former)
+  assert not came
+
+
+class TestStoppedAfterTraining:
+
+  def test_judge_is_saved_and_the_command_goes_on(
+      self, run_dir, cli, small, tmp_path, terminate, monkeypatch):
+    home = shutil.copytree(run_dir, tmp_path / 'run')
+    shutil.rmtree(home / 'judges')
+    args = *small, f'--workdir={home}', '--mode=evaluate'
+    advance = writer.MetricWriter.advance
+
+    def stop_after_one(self, step):
+      advance(self, step)
+      if step == 1:
+        terminate()
+
+    with monkeypatch.context() as patch:
+      patch.setattr(writer.MetricWriter, 'advance', stop_after_one)
+      ended = cli(*args)
+    assert ended.code == 0, ended.err
+    assert 'training judge 0, which was saved; the same command' in ended.out
+    assert os.listdir(home / 'judges/0/checkpoints') == ['2']
+    ended = cli(*args)
+    assert ended.code == 0, ended.err
+    assert 'joint_accuracy' in ended.out
+
+  def test_nothing_comes_after_the_protocol_or_figure_it_came_in(
+      self, run_dir, cli, small, tmp_path, terminate, monkeypatch):
+    home = shutil.copytree(run_dir, tmp_path / 'run')
+    shutil.rmtree(home / 'figures')
+    written = {name: results.path_of(home, name).read_text()
+               for name in PROTOCOLS}
+    first, *others = written
+    run, draw = runner.PROTOCOLS[first].run, modes._draw_reconstruction
+
+    def stop_in(function, *args):
+      terminate()
+      return function(*args)
+
+    with monkeypatch.context() as patch:
+      patch.setattr(runner.PROTOCOLS[first], 'run', lambda ctx: stop_in(
+          run, ctx))
+      patch.setattr(modes, '_draw_reconstruction', lambda model: stop_in(
+          draw, model))
+      evaluated = cli(*small, f'--workdir={home}', '--mode=evaluate')
+      drawn = cli(*small, f'--workdir={home}')
+    for ended in evaluated, drawn:
+      assert ended.code == 0, ended.err
+      assert 'Stopped by SIGTERM; the same command continues.' in ended.out
+    assert results.path_of(home, first).read_text() != written[first]
+    assert all(results.path_of(home, name).read_text() == written[name]
+               for name in others)
+    assert not (home / 'figures/swap.png').exists()
+    assert cli(*small, f'--workdir={home}').code == 0
+    assert (home / 'figures/swap.png').exists()
 
 
 class TestWrongRun:

@@ -33,6 +33,8 @@ def _is_one_paragraph(ended, message: str) -> None:
     ((QUICK, '--config.train.num_steps=2.5'),
      "config.train.num_steps=2.5: invalid.*int.*of the type"),
     ((QUICK, '--config.train.fsdp=maybe'), 'fsdp=maybe: .*boolean'),
+    ((QUICK, '--config.method.remat=dots'),
+     "Unknown remat 'dots'.*Known: dots_saveable"),
     ((QUICK, '--config.train.num_steps'), 'Missing value for flag'),
     (('--config.train.num_steps=2',), 'No --config was given.*quickstart.py'),
     ((), 'No --config was given.*--config=configs/quickstart.py'),
@@ -53,6 +55,8 @@ def _is_one_paragraph(ended, message: str) -> None:
     ((QUICK, '--config.eval.split=validation'), "Unknown split 'validation'"),
     ((QUICK, '--config.data.batch_size=12'),
      'batch size is 12 and there are 8 devices.*8 or 16'),
+    ((QUICK, '--config.eval.judge.batch_size=12'),
+     r'judges \(eval.judge.batch_size\) is 12 and there are 8 devices'),
     ((QUICK, '--config.data.num_frames=0'), 'num_frames=0, expected at least'),
     (('--config=configs/quickstart_ablation.py:cross_static',),
      "Unknown lever 'cross_static'.*Known: aggregator, centre, coord"),
@@ -112,7 +116,8 @@ class TestFlags:
         QUICK, '--config.optim.learning_rate=0.25', '--config.seed=3',
         '--config.eval.protocols=("swap",)', '--config.train.fsdp=true',
         '--config.method.denoiser.multipliers=(1, 2, 3)',
-        '--config.train.parallel=mesh', '--workdir=some/where')
+        '--config.train.parallel=mesh', '--workdir=some/where',
+        '--config.method.remat=dots_saveable')
     assert ended.code == 0, ended.err
     (config, workdir), = given
     assert isinstance(config, ml_collections.ConfigDict) and config.is_locked
@@ -120,6 +125,7 @@ class TestFlags:
     assert config.eval.protocols == ('swap',)
     assert config.method.denoiser.multipliers == (1, 2, 3)
     assert (config.train.fsdp, config.train.parallel) == (True, 'mesh')
+    assert config.method.remat == 'dots_saveable'
     assert config.data.name == 'puppets'  # As in the file.
     assert workdir == pathlib.Path('some/where')
 

@@ -120,7 +120,7 @@ def test_config_without_numbers_of_a_table_has_no_row(tmp_path):
   found = tables.read_results(tmp_path)
   _, _, *rows = tables.render(tables.TABLES['cost'], found).splitlines()
   assert rows == ['| [fast](configs/fast.py) | 2 CPU cores | 2.5 |'
-                  ' – | – | – | 3 | – |']
+                  ' – | – | – | – | 3 | – |']
   _, _, *rows = tables.render(tables.TABLES['sweep'], found).splitlines()
   assert rows == ['| [fast](configs/fast.py) | 2 CPU cores |'
                   ' data.batch_size=8 4 | – | – | – |']

@@ -1,5 +1,7 @@
 """Tests of `nets.attention`."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +39,40 @@ def test_attention_is_the_formula_head_by_head(bias):
   np.testing.assert_allclose(
       net.apply(variables, x, context)[0], expected, atol=1e-5)
   assert ('bias' in p['q']) == bias and 'bias' in p['out']
+
+
+H200 = 'gpu', 'NVIDIA H200', '9.0'
+
+
+@pytest.mark.parametrize('device, dtype, channels, tokens, expected', [
+    (H200, jnp.bfloat16, 32, 4, 'cudnn'),
+    (('gpu', 'NVIDIA A100-SXM4-40GB', '8.0'), jnp.float16, 256, 4, 'cudnn'),
+    (H200, jnp.float32, 32, 4, 'xla'),
+    (H200, jnp.bfloat16, 272, 4, 'xla'),  # 136 a head.
+    (H200, jnp.bfloat16, 40, 4, 'xla'),  # 20 a head.
+    (H200, jnp.bfloat16, 32, 5, 'xla'),
+    (('gpu', 'Tesla V100-SXM2-16GB', '7.0'), jnp.float16, 32, 4, 'xla'),
+    (('gpu', 'AMD Instinct MI300X', 'gfx942'), jnp.bfloat16, 32, 4, 'xla'),
+    (('tpu', 'TPU v5 lite', None), jnp.bfloat16, 32, 4, 'xla'),
+    (('cpu', 'cpu', None), jnp.bfloat16, 32, 4, 'xla')])
+def test_cudnn_attends_where_it_can(
+    monkeypatch, device, dtype, channels, tokens, expected):
+  platform, kind, capability = device
+  monkeypatch.setattr(jax, 'devices', lambda: [types.SimpleNamespace(
+      platform=platform, device_kind=kind, compute_capability=capability)])
+  asked = []
+
+  def attend(q, k, v, *, implementation):
+    del k, v
+    asked.append(implementation)
+    return q
+
+  monkeypatch.setattr(jax.nn, 'dot_product_attention', attend)
+  x = jax.ShapeDtypeStruct((1, 4, channels), dtype)
+  context = jax.ShapeDtypeStruct((1, tokens, channels), dtype)
+  net = attention.Attention(2, dtype=dtype)
+  jax.eval_shape(net.init, jax.random.key(0), x, context)
+  assert asked == [expected]
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused():

@@ -172,7 +172,10 @@ def test_size_that_cannot_be_halved_is_refused(size, kwargs, unit):
     _tiny(**kwargs).init(jax.random.key(0), np.zeros((1, *size, 3)))
 
 
-def test_remat_stores_less_and_changes_neither_value_nor_gradient():
+@pytest.mark.parametrize('policy, share', [
+    (True, 0.5), ('dots_saveable', 0.8)])
+def test_remat_stores_less_and_changes_neither_value_nor_gradient(
+    policy, share):
   x, embedding = _image(2, 4, 4, 3), (_image(2, 5),)
   key = jax.random.key(3)
   variables = _random(_tiny(**_SMALLEST), x, embedding)
@@ -182,17 +185,22 @@ def test_remat_stores_less_and_changes_neither_value_nor_gradient():
         v, x, embedding, train=True, rngs={'dropout': key})))
 
   results, stored = [], []
-  for remat in False, True:
+  for remat in False, policy:
     loss = loss_of(_tiny(remat=remat, dropout=0.5, **_SMALLEST))
     results.append(jax.jit(jax.value_and_grad(loss))(variables))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
       ad_checkpoint.print_saved_residuals(loss, variables)
     stored.append(len(printed.getvalue().splitlines()))
-  assert stored[1] < stored[0] / 2
+  assert stored[1] < share * stored[0]
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(
           b, a, rtol=1e-4, atol=1e-5), *results)
+
+
+def test_unknown_policy_of_remat_is_refused():
+  with pytest.raises(ValueError, match="'dots'.*Known: dots_saveable, dots_w"):
+    _shapes(_tiny(remat='dots'), _image(1, 4, 4, 3), ())
 
 
 def test_low_precision_leaves_parameters_gradients_and_result_in_float32():

@@ -1,5 +1,7 @@
 """Tests of `sampling.devices`."""
 
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,17 +28,49 @@ def _batch(count):
           'index': np.arange(count, dtype=np.int32)}
 
 
-@pytest.mark.parametrize('count, used', [(16, 8), (12, 1)])
-def test_clips_are_shared_out_if_the_devices_divide_them(sampler, count, used):
+@pytest.mark.parametrize('count, share', [(16, 2), (12, 2), (3, 1)])
+def test_clips_are_shared_out_over_the_devices(sampler, count, share):
+  held = []
+
+  @jax.jit
+  def watched(params, batch, key):
+    jax.debug.inspect_array_sharding(
+        batch['x'],
+        callback=lambda s: held.append(s.shard_shape((8 * share, 3))))
+    return {'clips': sampler(params, batch, key)}
+
   # Restored parameters may be bound to one device.
   params = jax.device_put({'scale': jnp.float32(2.0)}, jax.devices()[3])
-  if used == 1:
-    params = {'scale': jnp.float32(2.0)}
-  spread = devices.over_devices(sampler)(params, _batch(count), KEY)
-  assert len(spread.sharding.device_set) == used
+  spread = devices.over_devices(watched)(params, _batch(count), KEY)
+  assert held == [(share, 3)]
   np.testing.assert_allclose(
-      spread, sampler({'scale': jnp.float32(2.0)}, _batch(count), KEY),
-      atol=1e-6)
+      spread['clips'],
+      sampler({'scale': jnp.float32(2.0)}, _batch(count), KEY), atol=1e-6)
+
+
+def test_parameters_are_put_once_while_they_are_the_same(monkeypatch):
+  put, puts = jax.device_put, []
+  monkeypatch.setattr(jax, 'device_put', lambda tree, *args: puts.append(
+      tree) or put(tree, *args))
+  spread = devices.over_devices(
+      jax.jit(lambda params, batch, key: params['a'] * batch['x']))
+  factor = lambda params: float(
+      spread(params, _batch(8), None)[1, 0]) / 3.0
+  times = lambda params: sum(tree is params for tree in puts)
+  old, new = {'a': jnp.float32(2.0)}, {'a': jnp.float32(5.0)}
+  assert [factor(p) for p in (old, old, new, new, old)] == [2, 2, 5, 5, 2]
+  assert (times(old), times(new)) == (2, 1)
+
+
+def test_parameters_that_are_gone_are_not_kept():
+  copies, kept = devices._Copies(), []
+  put = lambda tree: kept.append({'a': tree['a'] + 1.0}) or kept[-1]
+  params = {'a': jnp.float32(2.0)}
+  copies.of(params, put)
+  gone = weakref.ref(kept.pop()['a'])
+  assert gone() is not None
+  del params
+  assert gone() is None
 
 
 def test_second_call_compiles_nothing(sampler):

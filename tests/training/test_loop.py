@@ -135,6 +135,30 @@ def test_sigterm_while_saving_is_not_forgotten(toy, tmp_path, monkeypatch):
   assert _saved(tmp_path) == [4, stopped.step]
 
 
+def test_sigterm_while_the_last_save_goes_on_does_not_end_it(
+    toy, tmp_path, monkeypatch):
+  wait, close = checkpoint.Checkpointer.wait, writer.MetricWriter.close
+  came, waits = [], []
+
+  def terminate_and(function):
+    def changed(self):
+      if _saved(tmp_path) or isinstance(self, writer.MetricWriter):
+        waits.append(function)
+        _terminate(None)
+      function(self)
+    return changed
+
+  monkeypatch.setattr(checkpoint.Checkpointer, 'wait', terminate_and(wait))
+  monkeypatch.setattr(writer.MetricWriter, 'close', terminate_and(close))
+  former = signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+  try:
+    assert toy.train(tmp_path, 5).step == 5
+  finally:
+    signal.signal(signal.SIGTERM, former)
+  assert waits == [close, wait] and not came
+  assert _saved(tmp_path) == [4, 5]
+
+
 def test_training_works_outside_the_main_thread(toy, tmp_path):
   steps = []
   thread = threading.Thread(

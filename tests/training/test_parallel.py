@@ -11,6 +11,8 @@ import optax
 import pytest
 
 from configs import diffsda_mug
+from configs import diffsda_voxceleb
+from configs import prior
 from seqdiff import build
 from seqdiff import run
 from seqdiff.core import keys
@@ -148,20 +150,50 @@ def test_indivisible_batch_says_which_sizes_would_do(toy, name, size, advice):
     parallel.make_parallel(name).put(batch)
 
 
-def test_split_state_of_a_published_model_is_an_eighth_on_each_device():
-  config = diffsda_mug.get_config()
-  batch = {'x': np.zeros((1, 15, 64, 64, 3), np.float32),
-           'mask': np.ones((1, 15), bool), 'index': np.zeros(1, np.int32),
+def _voxceleb():
+  config = diffsda_voxceleb.get_config()
+  del config.first_stage  # Its weights are no part of the state.
+  return config, build.method
+
+
+def _prior_of_mug():
+  mug = diffsda_mug.get_config()
+  return prior.get_config(), lambda config: build.prior(
+      config, static_dim=mug.method.static_dim,
+      dynamic_dim=mug.method.dynamic_dim, num_frames=mug.data.num_frames)
+
+
+@pytest.mark.parametrize('make, shape, millions', [
+    (lambda: (diffsda_mug.get_config(), build.method), (15, 64, 64, 3), 26),
+    (_voxceleb, (10, 32, 32, 4), 217), (_prior_of_mug, (1, 1216), 300)],
+    ids=['mug', 'voxceleb', 'prior'])
+def test_split_state_of_a_large_model_is_an_eighth_on_each_device(
+    make, shape, millions):
+  config, build_method = make()
+  batch = {'x': np.zeros((1, *shape), np.float32),
+           'mask': np.ones((1, shape[0]), bool), 'index': np.zeros(1, np.int32),
            'example_mask': np.ones(1, bool)}
   create = functools.partial(
-      train_state.create, build.method(config), run.optimizer(config), batch,
+      train_state.create, build_method(config), run.optimizer(config), batch,
       seed=0, ema=True)
   size = lambda shape, a: math.prod(shape) * a.dtype.itemsize
   held, whole = np.sum([
       (size(a.sharding.shard_shape(a.shape), a), size(a.shape, a))
       for a in jax.tree.leaves(parallel.Mesh(fsdp=True).abstract(create))], 0)
-  assert whole > 4 * 4 * 26e6  # Parameters, average, two moments.
+  assert whole > 4 * 4 * millions * 1e6  # Parameters, average, two moments.
   assert held <= whole / 7
+
+
+@pytest.mark.parametrize('name, fsdp', [
+    ('pmap', False), ('mesh', False), ('mesh', True)])
+def test_an_update_leaves_nothing_of_the_old_state(toy, name, fsdp):
+  driver = parallel.make_parallel(name, fsdp=fsdp)
+  create, body = _setup(toy)
+  old = driver.init(create)
+  new, _ = driver.compile_train(body)(old, driver.put(_batch(toy, 0)))
+  gone = jax.tree.map(lambda a: a.is_deleted(), (old.params, old.opt_state))
+  assert jax.tree.all(gone)
+  assert not any(a.is_deleted() for a in jax.tree.leaves(new))
 
 
 def test_indivisible_parts_are_named():

@@ -115,9 +115,14 @@ def test_sigterm_to_one_stops_both_at_one_step_and_both_go_on(
 
 def test_all_processes_refuse_another_config_or_run_directory_of_one(fresh):
   for printed in fresh[1]:
-    config, workdir = printed['messages']
+    config, workdir, steps = printed['messages']
     assert 'process 1 got another config than process 0' in config
     assert 'Process 1 does not see' in workdir and '--workdir' in workdir
+    assert 'Process 1 does not see checkpoints of steps [8, 4]' in steps
+
+
+def test_process_0_says_from_which_checkpoint_all_go_on(fresh):
+  assert [printed['steps'] for printed in fresh[1]] == [[5], [5]]
 
 
 def test_samples_of_all_processes_are_those_of_one(fresh):
@@ -127,14 +132,16 @@ def test_samples_of_all_processes_are_those_of_one(fresh):
 
 
 @pytest.mark.parametrize('scenario, code', [
-    ('killed', -signal.SIGKILL), ('failed', 2)])
+    ('killed', -signal.SIGKILL), ('killed_first', -signal.SIGKILL),
+    ('failed', 2)])
 def test_a_process_that_ends_alone_ends_the_other_within_the_heartbeat(
     tmp_path, scenario, code):
-  first, second = _start(tmp_path, scenario)
-  second.wait(timeout=120)
+  processes = _start(tmp_path, scenario)
+  one = processes.pop(worker.ENDS[scenario][0])
+  one.wait(timeout=120)
   gone = time.monotonic()
-  _, (_, said) = _ended([first, second])
-  assert second.returncode == code
+  (_, said), _ = _ended([one, *processes])
+  assert one.returncode == code
   assert ('process 1 cannot read its data' in said) == (scenario == 'failed')
-  assert first.returncode != 0
+  assert processes[0].returncode != 0
   assert time.monotonic() - gone < 5 + 15  # The heartbeat, a slow machine.

@@ -2,7 +2,8 @@
 
   python -m tests.training.worker <folder> <address> <0|1> <scenario>
 
-Scenarios: fresh, again, killed, failed. The last line that it prints is JSON.
+Scenarios: fresh, again, killed, killed_first, failed. The last line that it
+prints is JSON.
 """
 
 import functools
@@ -20,6 +21,7 @@ from seqdiff import cli
 from seqdiff import distributed
 from seqdiff.core import keys
 from seqdiff.sampling import devices
+from seqdiff.training import agreement
 from seqdiff.training import parallel
 from seqdiff.training import writer
 from tests.training import toys
@@ -37,25 +39,28 @@ def _fail():
   raise OSError('process 1 cannot read its data')
 
 
-# Of process 1; the other one must not wait for it.
-ENDS = {
-    'killed': lambda: signal.raise_signal(signal.SIGKILL), 'failed': _fail}
+# What ends one of the two; the other one must not wait for it.
+_kill = lambda: signal.raise_signal(signal.SIGKILL)
+ENDS = {'killed': (1, _kill), 'killed_first': (0, _kill), 'failed': (1, _fail)}
 
 
 def batches(start, *, process=0, count=1, end=None):
   """One process's rows of the batches, slowed down if it is to be stopped.
 
+  Every third example is none, so that the processes have unequal numbers.
+
   Args:
     start: the first step.
     process: this process.
     count: of so many.
-    end: what process 1 does after step 2.
+    end: (process, what it does after step 2).
   """
   for step, batch in enumerate(toys.make_batches(start, width=16), start=start):
     if end is not None and step >= 2:
-      if step == 2 and process == 1:
-        end()
+      if step == 2 and process == end[0]:
+        end[1]()
       time.sleep(0.05)
+    batch['example_mask'] = np.arange(8) % 3 != step % 3
     yield {k: v[process::count] for k, v in batch.items()}
 
 
@@ -83,9 +88,11 @@ def main(workdir, address, index, scenario):
     toys.train(workdir, 10**6, batches=rows(ENDS[scenario]),
                driver=DRIVERS['mesh']())
   messages = []
+  seen = [8, 4] if index == 0 else [4]
   for refused in (
       lambda: distributed.check_same({'seed': index}),
-      lambda: writer.claim_workdir(workdir / str(index), {'seed': 0})):
+      lambda: writer.claim_workdir(workdir / str(index), {'seed': 0}),
+      lambda: agreement.on_steps(seen, workdir)):
     try:
       refused()
     except ValueError as error:
@@ -97,9 +104,12 @@ def main(workdir, address, index, scenario):
   stop = lambda: signal.raise_signal(signal.SIGTERM)
   result = toys.train(
       workdir / 'stopped', NUM_STEPS, driver=DRIVERS['pmap'](),
-      batches=rows(stop if scenario == 'fresh' else None), save_every=10**6)
-  print(json.dumps({'step': result.step, 'interrupted': result.interrupted,
-                    'messages': messages, 'sampled': sample().tolist()}))
+      batches=rows((1, stop) if scenario == 'fresh' else None),
+      save_every=10**6)
+  steps = agreement.on_steps([[5], [9, 5, 1]][index], workdir)
+  print(json.dumps({
+      'steps': steps, 'step': result.step, 'interrupted': result.interrupted,
+      'messages': messages, 'sampled': sample().tolist()}))
 
 
 if __name__ == '__main__':
