@@ -132,10 +132,13 @@ def first_stage_config(
     raise ValueError(
         f'config.first_stage.workdir={workdir} holds no autoencoder; expected '
         'its run directory. Train one (configs/autoencoder_mhad.py, or another '
-        'configs/autoencoder_*.py), or convert a published one: '
-        'third_party/ldm_autoencoder/README.md says where model.ckpt of vq-f4, '
-        'vq-f8 and kl-f8 is and how `python -m '
-        'third_party.ldm_autoencoder.convert` reads it.')
+        'configs/autoencoder_*.py), or convert a published one: get '
+        'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip (or vq-f8.zip, '
+        'vq-f8-n256.zip, kl-f8.zip), unzip model.ckpt from it and run `python '
+        '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
+        '--checkpoint=model.ckpt --out=<run directory>`, which writes the '
+        'weights and their config.json there; see '
+        'third_party/ldm_autoencoder/README.md.')
   found = ml_collections.ConfigDict(json.loads(path.read_text()))
   if found.method.name != 'autoencoder':
     raise ValueError(
