@@ -260,6 +260,10 @@ class Frames(base.Builder):
         video.path, size=o.size, num_frames=o.num_frames, crop=o.crop,
         stride=o.stride, fps=o.fps, take=o.take)
 
+  def _remarks(self) -> dict[str, Any]:
+    """What else the manifest tells."""
+    return {}
+
   def _download_and_prepare(self, dl_manager, download_config):
     super()._download_and_prepare(dl_manager, download_config)
     config = self.builder_config
@@ -275,7 +279,7 @@ class Frames(base.Builder):
                 for split in ('train', 'test')},
         skipped=self._problems,
         ignored=list(config.catalogue.ignored),
-        rows_without_clip=config.rows_without_clip)
+        rows_without_clip=config.rows_without_clip, **self._remarks())
     # TFDS gives the folder its name only after this.
     (self.data_path / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
