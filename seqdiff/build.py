@@ -20,6 +20,7 @@ from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 from seqdiff.data import builders
 from seqdiff.data import disk
+from seqdiff.data import loader
 from seqdiff.data import simulation
 from seqdiff.data import synthetic
 from seqdiff.data import transforms
@@ -54,8 +55,9 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
   """The data set of `config.data`.
 
   Raises:
-    ValueError: unknown set or option, data that is not there, or without the
-      split `config.eval.split`, or a method for another number of variables.
+    ValueError: unknown set or option, data that are not there, are too
+      short, or without the split `config.eval.split`, or a method for another
+      number of variables.
   """
   options = {k: v for k, v in construct.plain(config.data).items()
              if k not in LOADER_KEYS}
@@ -73,6 +75,8 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
         'file for this data set.')
   else:
     result = disk.load(name, **options)
+    loader.check_lengths(result, **{
+        k: config.data[k] for k in CUT_KEYS if k in config.data})
   construct.pick('split', config.eval.split, result.splits)
   names = [variable.name for variable in result.variables]
   given = config.method.variables if 'variables' in config.method else None
