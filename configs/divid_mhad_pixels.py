@@ -3,9 +3,10 @@
   python -m seqdiff.main --config=configs/divid_mhad_pixels.py \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-Not run. The paper has clips of 128 x 128 and, as we read it, latents of 32 x
-32; here the four levels of its U-Net have 64, 32, 16 and 8 pixels, and features
-come from an image encoder of the paper's layout that is trained with the rest.
+The clips are prepared with --modality=color --size=64. Not run. The paper has
+clips of 128 x 128 and, as we read it, latents of 32 x 32; here the four levels
+of its U-Net have 64, 32, 16 and 8 pixels, and features come from an image
+encoder of the paper's layout that is trained with the rest.
 """
 
 import ml_collections

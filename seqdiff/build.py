@@ -20,6 +20,7 @@ from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
 from seqdiff.data import builders
 from seqdiff.data import disk
+from seqdiff.data import loader
 from seqdiff.data import simulation
 from seqdiff.data import synthetic
 from seqdiff.data import transforms
@@ -54,8 +55,9 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
   """The data set of `config.data`.
 
   Raises:
-    ValueError: unknown set or option, data that is not there, or without the
-      split `config.eval.split`, or a method for another number of variables.
+    ValueError: unknown set or option, data that are not there, are too
+      short, or without the split `config.eval.split`, or a method for another
+      number of variables.
   """
   options = {k: v for k, v in construct.plain(config.data).items()
              if k not in LOADER_KEYS}
@@ -73,6 +75,8 @@ def dataset(config: ml_collections.ConfigDict) -> data_batch.Dataset:
         'file for this data set.')
   else:
     result = disk.load(name, **options)
+    loader.check_lengths(result, **{
+        k: config.data[k] for k in CUT_KEYS if k in config.data})
   construct.pick('split', config.eval.split, result.splits)
   names = [variable.name for variable in result.variables]
   given = config.method.variables if 'variables' in config.method else None
@@ -132,10 +136,13 @@ def first_stage_config(
     raise ValueError(
         f'config.first_stage.workdir={workdir} holds no autoencoder; expected '
         'its run directory. Train one (configs/autoencoder_mhad.py, or another '
-        'configs/autoencoder_*.py), or convert a published one: '
-        'third_party/ldm_autoencoder/README.md says where model.ckpt of vq-f4, '
-        'vq-f8 and kl-f8 is and how `python -m '
-        'third_party.ldm_autoencoder.convert` reads it.')
+        'configs/autoencoder_*.py), or convert a published one: get '
+        'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip (or vq-f8.zip, '
+        'vq-f8-n256.zip, kl-f8.zip), unzip model.ckpt from it and run `python '
+        '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
+        '--checkpoint=model.ckpt --out=<run directory>`, which writes the '
+        'weights and their config.json there; see '
+        'third_party/ldm_autoencoder/README.md.')
   found = ml_collections.ConfigDict(json.loads(path.read_text()))
   if found.method.name != 'autoencoder':
     raise ValueError(

@@ -109,7 +109,8 @@ def train(
   plan = loop.Plan(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
-      ema_decay=config.optim.ema_decay, num_parts=num_parts, config=plain)
+      ema_decay=config.optim.ema_decay, clip_norm=config.optim.clip_norm,
+      num_parts=num_parts, config=plain)
   _rehearse(method, sample)
   # Only now: a config that cannot work must not own the directory.
   writer.claim_workdir(workdir, plain)

@@ -2,11 +2,14 @@
 
 import inspect
 import json
+import pathlib
+import re
 
 import jax.numpy as jnp
 import ml_collections
 import pytest
 
+from configs import divid_mhad
 from configs import quickstart
 from configs.common import video
 from seqdiff import build
@@ -14,6 +17,7 @@ from seqdiff.data import disk
 from seqdiff.diffusion import edm
 from seqdiff.methods import judge as judge_lib
 from seqdiff.training import optim
+from third_party.ldm_autoencoder import nets
 
 
 def _config(get_config=video.get_config, **changes):
@@ -189,6 +193,25 @@ def test_data_that_was_not_prepared_is_named(tmp_path):
   with pytest.raises(ValueError, match='holds no data set. Prepare it once wit'
                      'h `python -m seqdiff.data.prepare --dataset=sprites'):
     build.dataset(config)
+
+
+@pytest.mark.parametrize('place', [None, 'empty'])
+def test_first_stage_that_is_not_there_is_named_with_all_ways_to_get_it(
+    tmp_path, place):
+  workdir = place and str(tmp_path)
+  config = _config(divid_mhad.get_config, first_stage__workdir=workdir)
+  with pytest.raises(ValueError) as caught:
+    build.method(config)
+  message = str(caught.value)
+  for part in (f'workdir={workdir} holds no autoencoder', 'model.ckpt',
+               'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip',
+               '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
+               '--checkpoint=model.ckpt --out=', 'config.json'):
+    assert part in message
+  assert set(re.findall(r'[\w-]+(?=\.zip)', message)) == set(nets.PRESETS)
+  root = pathlib.Path(__file__).resolve().parents[1]
+  for path in re.findall(r'(?:configs|third_party)/[\w/*]+\.\w+', message):
+    assert list(root.glob(path)), path
 
 
 def test_judge_depends_on_data_and_its_own_settings_only():

@@ -1,6 +1,7 @@
 """Every config builds, and its nets fit its data."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import pathlib
@@ -22,8 +23,12 @@ from configs import diffsda_sprites32_ablation
 from configs import diffsda_taichi
 from configs import diffsda_voxceleb
 from configs import diffsda_voxceleb_ablation
+from configs import divid_mhad
+from configs import divid_mhad_ablation
+from configs import divid_mhad_copy
 from configs import divid_mhad_depth32
 from configs import divid_mhad_depth32_ablation
+from configs import divid_mhad_pixels
 from configs import prior
 from configs import quickstart
 from configs import quickstart_ablation
@@ -69,24 +74,27 @@ def test_there_are_configs():
 
 def test_method_fits_the_data(config):
   method = build.method(config)
-  clips = (2, config.data.num_frames)
+  clips, read = (2, config.data.num_frames), {}
   if 'variables' in config.method:
     clips += (config.method.variables,)
   else:
     size = config.data.size
     if 'first_stage' in config:  # What the method sees are latents.
+      if config.first_stage.frames:  # But what it encodes are clips.
+        read['frames'] = jnp.zeros((*clips, size, size, 3))
       size //= 2 ** (len(method.first_stage.net.multipliers) - 1)
       assert method.first_stage.net.embed_dim == config.method.image_channels
       method = method.method
     clips += (size, size, config.method.image_channels)
   batch = {'x': jnp.zeros(clips), 'mask': jnp.ones(clips[:2], bool),
-           'index': jnp.arange(2)}
+           'index': jnp.arange(2), **read}
   has_factors = config.method.name != 'autoencoder'
 
   def use(key):
     params = method.init(key, batch)
     loss, parts = method.loss(params, batch, key, step=jnp.int32(0), train=True)
-    factors = method.encode(params, batch['x'], batch['mask'])
+    factors = method.encode(
+        params, read.get('frames', batch['x']), batch['mask'])
     both = base.swap(factors, factors) if has_factors else factors
     x = method.decode(params, both, batch['x'])
     return params, loss, parts, factors, x
@@ -123,6 +131,59 @@ def test_defaults_are_divid_at_its_published_size():
   assert count(params['denoiser']) == 151_907_203
   assert count(params['encoder']) == 4_458_752 + 4_011_520
   assert method.solver == divid_lib.Solver('ddim', 200)
+
+
+def _sizes(config):
+  """Parameters of both nets of a DiViD, and its loss, at the paper's size."""
+  sees_frames = config.first_stage.frames
+  with config.unlocked():
+    del config.first_stage
+  method, mask = build.method(config), jnp.ones((1, 10), bool)
+  batch = {'x': jnp.zeros((1, 10, 32, 32, 3)), 'mask': mask,
+           'index': jnp.arange(1)}
+  if sees_frames:
+    batch['frames'] = jnp.zeros((1, 10, 128, 128, 3))
+
+  def use(key):
+    params = method.init(key, batch)
+    return params, method.loss(
+        params, batch, key, step=jnp.int32(0), train=True)[0]
+
+  with jax.debug_key_reuse(False):  # `key` stands for two keys.
+    params, loss = jax.eval_shape(use, jax.random.key(0))
+  count = lambda tree: sum(np.prod(a.shape) for a in jax.tree.leaves(tree))
+  assert loss.shape == (1,)
+  return count(params['denoiser']), count(params['encoder'])
+
+
+_OTHER_NETS = ('adagn', 'lstm')
+
+
+@pytest.mark.parametrize('row', [
+    pytest.param(row, marks=() if row in _OTHER_NETS else pytest.mark.slow)
+    for row in divid.ABLATIONS])
+def test_rows_of_table_2_at_the_published_size(row):
+  # AdaGN has no cross-attention, the LSTM two layers of 256 in each direction.
+  denoiser = 128_063_235 if row == 'adagn' else 151_907_203
+  dynamic = 3_547_648 if row == 'lstm' else 4_011_520
+  assert _sizes(divid_mhad_ablation.get_config(row)) == (
+      denoiser, 4_458_752 + dynamic)
+
+
+def test_trainable_copy_has_the_parameters_of_the_first_stage_s_encoder():
+  copy = _sizes(divid_mhad_copy.get_config())
+  assert copy == (151_907_203, 4_458_752 + 4_011_520 + 22_337_411)
+
+
+@pytest.mark.parametrize('given', [
+    divid_mhad.get_config, divid_mhad_copy.get_config,
+    divid_mhad_pixels.get_config, *(
+        functools.partial(rows.get_config, row) for row in divid.ABLATIONS
+        for rows in (divid_mhad_ablation, divid_mhad_depth32_ablation))])
+def test_swaps_of_mhad_are_a_thousand_in_both_orders(given):
+  settings = given().eval
+  assert 'swap' in settings.protocols and settings.both_orders
+  assert settings.num_pairs >= 1000
 
 
 def test_codes_of_two_sizes_cannot_be_orthogonal():

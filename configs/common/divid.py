@@ -4,6 +4,11 @@ Source unless noted: DiViD (arXiv:2507.13934, Secs. 3 and 4.1). What the paper
 leaves open is as in EncDiff (Yang et al. 2024, arXiv:2402.09712), which it
 builds on, or else a choice of ours; both are marked. Nothing of the paper says
 how it was optimised.
+
+Linear layers start with Xavier's weights and biases of 0, not as in PyTorch.
+The codes are then longer at first, and with them the products (s^T d_i)^2 that
+lambda weighs: a lambda found with PyTorch's layers is not one for these. Choose
+it anew, without labels (seqdiff/figures/choose_lambda.py).
 """
 
 import ml_collections

@@ -98,6 +98,8 @@ class Dataset:
     reading: how a film is read like these clips, see `data.films.clips`.
     variables: what x (T, D) of a series holds, D of them; empty for video.
     names: names of the clips of each split, in order; empty if they have none.
+    lengths: frames of the clips of each split, in order, where they are known
+      without reading them.
   """
 
   name: str
@@ -106,6 +108,8 @@ class Dataset:
   reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   variables: Sequence[Variable] = ()
   names: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+  lengths: Mapping[str, Sequence[int]] = dataclasses.field(
+      default_factory=dict)
 
   def factors_of(self, kind: str) -> tuple[Factor, ...]:
     """The factors of one kind, 'static' or 'dynamic'."""

@@ -49,15 +49,21 @@ def load(
   if in_memory is None:
     in_memory = not _compressed(builder) and (
         _num_bytes(builder) < IN_MEMORY_BYTES)
+  found, length = find_builder(name), builder.info.features['x'].shape[0]
   if in_memory:
-    one_length = None not in builder.info.features['x'].shape
-    read = loader.ArraySource.of if one_length else _as_list
+    read = _as_list if length is None else loader.ArraySource.of
     splits = {key: read(clips) for key, clips in splits.items()}
-  found = find_builder(name)
+  if length is not None:
+    lengths = {key: [length] * len(clips) for key, clips in splits.items()}
+  elif in_memory:
+    lengths = {key: [len(clip['x']) for clip in clips]
+               for key, clips in splits.items()}
+  else:
+    lengths = found.lengths_in(path)
   return batch.Dataset(
       name=name, splits=splits, factors=found.factors_in(path),
       reading=found.reading_in(path), variables=found.variables_in(path),
-      names=found.names_in(path))
+      names=found.names_in(path), lengths=lengths)
 
 
 def find_builder(name: str) -> type[base.Builder]:

@@ -20,6 +20,7 @@ from seqdiff.data import transforms
 # Which frames of a clip make an example.
 TAKES = ('window', 'shrinking', 'stratified')
 FIRSTS = ('sampled', 'start')  # Where a stratified example begins.
+_LISTED = 3  # Clips that are too short.
 
 
 class ArraySource:
@@ -170,6 +171,41 @@ def eval_batches(
   return batches()
 
 
+def check_lengths(
+    dataset: batch_lib.Dataset,
+    *,
+    num_frames: int,
+    stride: int = 1,
+    take: str = 'window',
+    first: str = 'sampled',
+) -> None:
+  """Raises ValueError if clips are too short, as far as lengths are known.
+
+  Args:
+    dataset: the clips.
+    num_frames: as in `train_batches`, as all others.
+    stride: distance between two frames.
+    take: which frames.
+    first: where they begin.
+  """
+  cut = _Cut(num_frames, stride=stride, pad=False, take=take, first=first)
+  for split, lengths in dataset.lengths.items():
+    needed = {n: cut.frames(n)[-1] + 1 for n in set(lengths)}
+    short = [i for i, n in enumerate(lengths) if n < needed[n]]
+    if short:
+      names = dataset.names.get(split)
+      listed = ', '.join(
+          f'{names[i] if names else i} ({lengths[i]} frames)'
+          for i in short[:_LISTED])
+      raise ValueError(
+          f'{dataset.name}: {len(short)} of {len(lengths)} clips of the split '
+          f'{split} are too short: {listed}'
+          f'{", ..." if len(short) > _LISTED else ""}; num_frames={num_frames} '
+          f'with stride={stride} needs {needed[lengths[short[0]]]}. Lower '
+          'config.data.num_frames or config.data.stride, or prepare the data '
+          'without them.')
+
+
 class _Items:
   """A source whose items also hold index and example_mask, as arrays."""
 
@@ -216,21 +252,24 @@ class _Cut:
 
   def __call__(self, item, rng=None):
     """Frames drawn with rng; without one, those of evaluation."""
-    choose = self._strata if self._take == 'stratified' else self._window
     length = len(item['x'])
-    frames = choose(length, rng)
+    frames = self.frames(length, rng)
     if frames[-1] >= length and not self._pad:
       raise ValueError(
           f'Clip {item["index"]} has {length} frames; num_frames='
           f'{self._num_frames} with stride={self._stride} from frame '
-          f'{frames[0]} needs {frames[-1] + 1}. Choose fewer frames or a '
-          'smaller stride, or set pad=True to fill up with masked copies of '
-          'the last frame.')
+          f'{frames[0]} needs {frames[-1] + 1}. Lower config.data.num_frames '
+          'or config.data.stride, or prepare the data without this clip.')
     if not 0 <= frames[0] < length:
       raise ValueError(
           f'start={frames[0]} in clip {item["index"]} of {length} frames; '
           f'expected 0 to {length - 1}. Choose another start.')
     return _check_finite(transforms.pick(item, frames))
+
+  def frames(self, length, rng=None):
+    """Which frames are taken of a clip; beyond its end if it is too short."""
+    choose = self._strata if self._take == 'stratified' else self._window
+    return choose(length, rng)
 
   def _window(self, length, rng):
     stride = self._stride

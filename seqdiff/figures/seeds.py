@@ -3,9 +3,10 @@
   python -m seqdiff.figures.seeds --out=configs/results/X/swap.json \\
       runs/X-0/results/swap.json runs/X-1/results/swap.json
 
-Each metric becomes its mean over the runs, and `<metric>_std` its spread; one
-that all runs have alike, such as that of a reference row, keeps the spread that
-it had within a run. The number of runs is in `counts['seeds']`.
+Each metric becomes its mean over the n runs, and `<metric>_std` its standard
+deviation (of n - 1 degrees of freedom); one that all runs have alike, such as
+that of a reference row, keeps the spread that it had within a run. The number
+of runs is in `counts['seeds']`.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def merge(found: Sequence[results.Result]) -> results.Result:
       continue  # The spread within a run gives way to that over seeds.
     values, spread = [r.metrics[name] for r in found], f'{name}_std'
     metrics[name] = float(np.mean(values))
-    metrics[spread] = float(np.std(values))
+    metrics[spread] = float(np.std(values, ddof=1))
     if len(set(values)) == 1 and spread in first.metrics:
       metrics[spread] = first.metrics[spread]
   return dataclasses.replace(

@@ -91,7 +91,8 @@ def _render(found, form) -> str:
   own = lambda task, result: cells.number(
       _metrics(result), task.metric, task.unit)
   steps = lambda task, result: (
-      cells.MISSING if result is None else f'{result.step:,}')
+      cells.MISSING if result is None
+      else f'{result.step:,} × {result.counts.get("seeds", 1)}')
   lines = [cells.line(['', *(task.title for task in TASKS)]),
            cells.line([':--', *['--:'] * len(TASKS)])]
   for label, names in _TRIVIAL.items():
@@ -99,7 +100,7 @@ def _render(found, form) -> str:
         _metrics(result), names, task)))
   for method in METHODS:
     lines.append(row(f'{method}, ours', own, method))
-    lines.append(row(f'{method}, steps of training', steps, method))
+    lines.append(row(f'{method}, steps × seeds', steps, method))
   if form:
     lines += [row(f'{method}, published', lambda task, _, method=method: (
         cells.number(_published(task, method), 'value', task.unit)))

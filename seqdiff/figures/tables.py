@@ -65,7 +65,8 @@ class Table:
   variants: bool | None = False
 
 
-_RUN = ('config', 'data set', 'step', 'hardware')
+_SCORED = ('config', 'data set', 'step', 'seeds')
+_RUN = (*_SCORED, 'hardware')
 
 _SWAP = (
     Column('static', 'static_accuracy'),
@@ -77,7 +78,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     'results': Table('swap', _RUN, _SWAP),
     'attributes': Table(
         'swap',
-        ('config', 'data set', 'step'),
+        _SCORED,
         (
             Column('of the donor', 'static/*_accuracy'),
             Column('of the driving clip', 'dynamic/*_accuracy'),
@@ -86,7 +87,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     'levers': Table('swap', _RUN, _SWAP, variants=True),
     'reconstruction': Table(
         'reconstruction',
-        ('config', 'data set', 'step'),
+        _SCORED,
         (
             Column('MSE', 'mse', ''),
             Column('PSNR (dB)', 'psnr', ''),
@@ -97,7 +98,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     ),
     'leakage': Table(
         'leakage',
-        ('config', 'data set', 'step'),
+        _SCORED,
         (
             Column('leakage', 'leakage'),
             Column('average', 'average'),
@@ -348,6 +349,7 @@ FACTS: Mapping[str, Callable[[str, results.Result], str]] = {
         f'[{name.replace("-", ":")}](configs/{name.partition("-")[0]}.py)'),
     'data set': lambda name, result: str(result.config['data']['name']),
     'step': lambda name, result: f'{result.step:,}',
+    'seeds': lambda name, result: str(result.counts.get('seeds', 1)),
     'hardware': lambda name, result: _hardware(result),
 }
 

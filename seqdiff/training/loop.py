@@ -44,6 +44,7 @@ class Plan:
     log_every: steps between two rows of metrics.
     save_every: steps between two checkpoints; the last step is always saved.
     ema_decay: see `training.step`.
+    clip_norm: see `training.step`.
     num_parts: see `training.step`.
     config: the full configuration, kept with each checkpoint.
   """
@@ -53,6 +54,7 @@ class Plan:
   log_every: int
   save_every: int
   ema_decay: float | None = None
+  clip_norm: float | None = None
   num_parts: int = 1
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -121,7 +123,7 @@ def train(
   )  # fmt: skip
   body = functools.partial(
       train_step.train_step, method=method, tx=tx, ema_decay=plan.ema_decay,
-      num_parts=plan.num_parts,
+      clip_norm=plan.clip_norm, num_parts=plan.num_parts,
   )  # fmt: skip
   step, state = _restore_or_init(create, parallel, checkpointer)
   update = parallel.compile_train(body)

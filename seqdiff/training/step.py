@@ -27,6 +27,7 @@ def train_step(
     method: base.Trainable,
     tx: optax.GradientTransformation,
     ema_decay: float | None,
+    clip_norm: float | None = None,
     num_parts: int = 1,
     axis_name: str | None = None,
 ) -> tuple[train_state.TrainState, Metrics]:
@@ -38,13 +39,16 @@ def train_step(
     method: gives the loss.
     tx: the optimizer.
     ema_decay: decay of the moving average of the parameters, or None.
+    clip_norm: largest norm that `tx` leaves to the gradient, or None.
     num_parts: the batch is computed in so many parts, one after another, and
       the gradients are added up: less memory.
     axis_name: axis of the devices under `pmap`, or None.
 
   Returns:
     The state after, and () metrics: `loss` and its parts (of the parameters
-    before), `grad_norm` (before clipping) and `param_norm` (after).
+    before), `grad_norm` (before clipping), `clipped` (1 if that was more than
+    `clip_norm`, else 0; its mean over steps is the hit rate) and `param_norm`
+    (after).
   """
   key = keys.named(jax.random.key(state.seed), 'train')
   key = jax.random.fold_in(key, state.step)
@@ -66,6 +70,8 @@ def train_step(
   if ema_decay is not None:
     ema_params = optax.incremental_update(params, ema_params, 1.0 - ema_decay)
   metrics['grad_norm'] = optax.tree.norm(grads)
+  if clip_norm is not None:
+    metrics['clipped'] = (metrics['grad_norm'] > clip_norm).astype(jnp.float32)
   metrics['param_norm'] = optax.tree.norm(params)
   new_state = state.replace(
       step=state.step + 1,

@@ -159,9 +159,13 @@ def test_a_film_without_a_face_is_skipped_or_cut_to_its_middle(
     assert manifest(tmp_path)['skipped'] == {
         'M003/front/angry/level_3/009': 'shows no face in 3 frames'}
     assert '1 of 4 videos were skipped' in told
+    assert manifest(tmp_path)['no_face'] == []
   else:
     np.testing.assert_array_equal(in_middle, [dark[::2, :, 8:24]])
     assert 'skipped' not in told
+    assert manifest(tmp_path)['no_face'] == ['M003/front/angry/level_3/009']
+    assert ('1 films without a face were cut to their middle, such as '
+            'M003/front/angry/level_3/009.') in told
 
 
 def test_options_choose_view_level_and_actors(tmp_path, write_film):

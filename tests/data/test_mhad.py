@@ -1,11 +1,14 @@
 """UTD-MHAD in the publisher's layout, with pictures that say whose they are."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import scipy.io
 
+from configs import divid_mhad
+from seqdiff import build as builds
 from seqdiff.data import disk
 from seqdiff.data import films
 from seqdiff.data import loader
@@ -141,6 +144,28 @@ class TestSet:
     # 45 frames of 16 bytes and some labels of 16 clips do not fit.
     monkeypatch.setattr(disk, 'IN_MEMORY_BYTES', 45 * 16)
     assert not isinstance(load(tmp_path).splits['train'], list)
+
+  @pytest.mark.parametrize('limit', [0, 2**30], ids=['disk', 'memory'])
+  def test_clips_that_are_too_short_are_found_when_the_set_is_opened(
+      self, raw, tmp_path, monkeypatch, limit):
+    build(raw, tmp_path)
+    monkeypatch.setattr(disk, 'IN_MEMORY_BYTES', limit)
+    config = divid_mhad.get_config()
+    config.data.update(data_dir=str(tmp_path / 'data'), modality='depth',
+                       size=4, num_frames=2)
+    lengths = builds.dataset(config).lengths
+    assert {k: sorted(v) for k, v in lengths.items()} == {
+        split: sorted(length_of(*c) for c in CLIPS if (c[2] == 4) == is_test)
+        for split, is_test in (('train', False), ('test', True))}
+    config.data.num_frames = 4
+    short = [c for c in CLIPS if length_of(*c) < 4 and c[2] < 4]
+    with pytest.raises(ValueError, match=(
+        rf'^mhad: {len(short)} of 12 clips of the split train are too short: '
+        r'a\d+_s\d_t[1-3]#0 \([23] frames\), .*needs 4\. Lower')) as caught:
+      builds.dataset(config)
+    for a, s, t, length in re.findall(
+        r'a(\d+)_s(\d)_t(\d)#0 .(\d)', str(caught.value)):
+      assert length_of(int(a), int(s), int(t)) == int(length) < 4
 
   def test_the_second_time_nothing_is_done(self, raw, tmp_path):
     build(raw, tmp_path)

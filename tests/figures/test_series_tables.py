@@ -8,10 +8,11 @@ HARDWARE = {'platform': 'cpu', 'device_kind': 'cpu', 'device_count': 1,
             'cpu_count': 2, 'jax_version': '0'}
 
 
-def _result(protocol, metrics):
+def _result(protocol, metrics, **counts):
   return results.Result(
       protocol=protocol, version=1, config={'data': {'name': 'x'}}, seed=0,
-      step=10, counts={}, wall_seconds=1.0, metrics=metrics, hardware=HARDWARE)
+      step=10, counts=counts, wall_seconds=1.0, metrics=metrics,
+      hardware=HARDWARE)
 
 
 FOUND = {
@@ -24,7 +25,7 @@ FOUND = {
     'diffsda_etth1': {
         'oil_temperature': _result('oil_temperature', {
             'mae': 2.5, 'reference/seasonal/mae': 3.25,
-            'reference/mean_std_ridge/mae': 4.0})},
+            'reference/mean_std_ridge/mae': 4.0}, seeds=3)},
     'glr_physionet': {'icu_type': _result('icu_type', {'accuracy': 0.5})},
 }
 
@@ -42,8 +43,9 @@ def test_each_number_stands_in_the_column_of_its_task():
   assert rows['DiffSDA, ours']['oil, MAE (°C)'] == '2.5'
   assert rows['GLR, ours']['ICU type (%)'] == '50.0'
   assert rows['VAE, ours']['ICU type (%)'] == '–'
-  assert rows['DiffSDA, steps of training']['oil, MAE (°C)'] == '10'
-  assert rows['GLR, steps of training']['oil, MAE (°C)'] == '–'
+  assert rows['DiffSDA, steps × seeds']['oil, MAE (°C)'] == '10 × 3'
+  assert rows['GLR, steps × seeds']['ICU type (%)'] == '10 × 1'
+  assert rows['GLR, steps × seeds']['oil, MAE (°C)'] == '–'
   linear = rows['mean and deviation, linear']
   assert (linear['ICU type (%)'], linear['oil, MAE (°C)']) == ('55.0', '4')
   assert rows['mean of the month']['oil, MAE (°C)'] == '3.25'

@@ -12,16 +12,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 EMPTY = '# T\n<!-- table:results -->\nold\n<!-- /table -->\nend\n'
 
 TABLE = """\
-| config | data set | step | hardware | static (%) | dynamic (%) | \
+| config | data set | step | seeds | hardware | static (%) | dynamic (%) | \
 joint (%) |
-| :-- | :-- | :-- | :-- | --: | --: | --: |
-| [fast](configs/fast.py) | puppets | 1,500 | 2 CPU cores | 95.0 | \
+| :-- | :-- | :-- | :-- | :-- | --: | --: | --: |
+| [fast](configs/fast.py) | puppets | 1,500 | 1 | 2 CPU cores | 95.0 | \
 90.2 | 85.6 |
-| ↳ real |  |  |  | 99.0 | 98.0 | – |
-| ↳ random pair |  |  |  | 10.0 | – | – |
-| ↳ copy a |  |  |  | – | – | 1.0 |
-| ↳ all mean |  |  |  | – | – | 3.0 |
-| [large](configs/large.py) | sprites | 20 | 8 × NVIDIA H200 | \
+| ↳ real |  |  |  |  | 99.0 | 98.0 | – |
+| ↳ random pair |  |  |  |  | 10.0 | – | – |
+| ↳ copy a |  |  |  |  | – | – | 1.0 |
+| ↳ all mean |  |  |  |  | – | – | 3.0 |
+| [large](configs/large.py) | sprites | 20 | 4 | 8 × NVIDIA H200 | \
 50.0 ± 1.5 | – | 12.3 |
 """
 
@@ -68,6 +68,7 @@ def _committed(tmp_path):
        'joint_accuracy': 0.123},
       config={'data': {'name': 'sprites'}},
       step=20,
+      counts={'seeds': 4},
       wall_seconds=9000.0,
       hardware={'platform': 'gpu', 'device_kind': 'NVIDIA H200',
                 'device_count': 8, 'cpu_count': 64, 'jax_version': '0'},
@@ -134,7 +135,7 @@ def test_plain_numbers_are_not_per_cents(committed):
 
 def test_table_without_results_says_so_in_one_row(tmp_path):
   text = tables.render(tables.TABLES['leakage'], tables.read_results(tmp_path))
-  assert text.splitlines()[2] == '| – | – | – | – | – | – | – | – | – | – |'
+  assert text.splitlines()[2] == '|' + ' – |' * 11
 
 
 def test_only_what_is_between_the_markers_changes(committed):

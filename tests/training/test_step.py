@@ -14,14 +14,14 @@ from seqdiff.training import step as train_step
 
 
 def _setup(method, batch, driver, *, ema_decay=None, learning_rate=0.1,
-           num_parts=1):
+           num_parts=1, clip_norm=None):
   tx = optax.sgd(learning_rate)
   create = functools.partial(
       train_state.create, method, tx, batch, seed=0, ema=ema_decay is not None)
   update = driver.compile_train(
       functools.partial(
           train_step.train_step, method=method, tx=tx, ema_decay=ema_decay,
-          num_parts=num_parts))
+          num_parts=num_parts, clip_norm=clip_norm))
   return driver.init(create), update
 
 
@@ -45,6 +45,17 @@ def test_two_updates_and_their_average_by_hand(toy):
     np.testing.assert_allclose(state.params['w'], [w], rtol=1e-6)
     np.testing.assert_allclose(state.ema_params['w'], [average], rtol=1e-6)
     assert int(state.step) == number
+
+
+@pytest.mark.parametrize('clip_norm, clipped', [
+    (0.95, [1.0, 0.0]), (1.1, [0.0, 0.0]), (None, [None, None])])
+def test_gradients_that_are_clipped_are_told(toy, clip_norm, clipped):
+  batch = toy.make_batch(np.ones((4, 2, 1), np.float32))
+  driver = _one_device()
+  state, update = _setup(toy.Target(), batch, driver, clip_norm=clip_norm)
+  for expected in clipped:  # The norms are 1 and 0.9, as above.
+    state, metrics = update(state, driver.put(batch))
+    assert metrics.get('clipped') == expected
 
 
 def test_clips_of_bytes_reach_the_loss_as_floats_in_minus_one_to_one(toy):

@@ -9,6 +9,7 @@ Besides what TFDS asks for, a builder has
   factors_in   the labelled factors of a prepared set
   reading_in   how other films are read like its clips
   names_in     which clip is which
+  lengths_in   how many frames each has
   variables_in what the numbers of a series are
   differences  what an earlier preparation in the same folder did otherwise
   summary      what to tell the user at the end
@@ -67,6 +68,15 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Names of the clips of each split in `path`, in their order.
 
     Empty if they have none.
+    """
+    del path
+    return {}
+
+  @classmethod
+  def lengths_in(cls, path: pathlib.Path) -> dict[str, tuple[int, ...]]:
+    """Frames of the clips of each split in `path`, in their order.
+
+    Empty if they were not noted.
     """
     del path
     return {}

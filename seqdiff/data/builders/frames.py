@@ -173,6 +173,18 @@ class Frames(base.Builder):
         split)) for split, videos in splits.items()}
 
   @classmethod
+  def lengths_in(cls, path: pathlib.Path) -> dict[str, tuple[int, ...]]:
+    """As kept in the manifest; older ones have no lengths."""
+    splits = base.read_beside(path, MANIFEST)['splits']
+    known = {_name(v['video'], k): length for videos in splits.values()
+             for v in videos for k, length in enumerate(v.get('lengths', ()))}
+    names = cls.names_in(path)
+    if known.keys() != {name for split in names.values() for name in split}:
+      return {}
+    return {split: tuple(known[name] for name in names[split])
+            for split in splits}
+
+  @classmethod
   def differences(
       cls, path: pathlib.Path, options: Any, manual_dir: str
   ) -> list[str]:
@@ -219,7 +231,7 @@ class Frames(base.Builder):
 
   def _split_generators(self, dl_manager):
     del dl_manager
-    self._counts = {}  # Clips of each video that was used.
+    self._lengths = {}  # Frames of the clips of each video that was used.
     self._problems = dict(self.builder_config.catalogue.skipped)
     return {split: self._generate_examples(split)
             for split in ('train', 'test')}
@@ -230,17 +242,17 @@ class Frames(base.Builder):
     for video, clips in self._read(tqdm.tqdm(videos, desc=split)):
       labels = {f.name: f.values.index(video.labels[f.name])
                 for f in config.factors}
-      count = 0
+      lengths = []
       try:
         for clip in clips:
-          yield _name(video.name, count), {'x': clip, **labels}
-          count += 1
+          yield _name(video.name, len(lengths)), {'x': clip, **labels}
+          lengths.append(len(clip))
       except film_lib.Unreadable as error:
-        kept = f'; {count} clips before that were used' if count else ''
+        kept = f'; {len(lengths)} clips before that were used' * bool(lengths)
         self._problems[video.name] = f'{error}{kept}'
-      if count:
-        self._counts[video.name] = count
-    if not any(v.name in self._counts for v in videos):
+      if lengths:
+        self._lengths[video.name] = lengths
+    if not any(v.name in self._lengths for v in videos):
       reasons = '; '.join(
           f'{v.name} {self._problems[v.name]}' for v in videos[:3])
       raise ValueError(
@@ -260,6 +272,10 @@ class Frames(base.Builder):
         video.path, size=o.size, num_frames=o.num_frames, crop=o.crop,
         stride=o.stride, fps=o.fps, take=o.take)
 
+  def _remarks(self) -> dict[str, Any]:
+    """What else the manifest tells."""
+    return {}
+
   def _download_and_prepare(self, dl_manager, download_config):
     super()._download_and_prepare(dl_manager, download_config)
     config = self.builder_config
@@ -269,13 +285,14 @@ class Frames(base.Builder):
         factors=[dict(name=f.name, kind=f.kind, values=f.values)
                  for f in config.factors],
         splits={split: [
-            dict(video=v.name, clips=self._counts[v.name], labels=v.labels)
+            dict(video=v.name, clips=len(self._lengths[v.name]),
+                 lengths=self._lengths[v.name], labels=v.labels)
             for v in config.catalogue.videos
-            if v.split == split and v.name in self._counts]
+            if v.split == split and v.name in self._lengths]
                 for split in ('train', 'test')},
         skipped=self._problems,
         ignored=list(config.catalogue.ignored),
-        rows_without_clip=config.rows_without_clip)
+        rows_without_clip=config.rows_without_clip, **self._remarks())
     # TFDS gives the folder its name only after this.
     (self.data_path / MANIFEST).write_text(json.dumps(manifest, indent=1))
 

@@ -56,7 +56,8 @@ class Options:
   num_actors: int = base.option(30, 'the first ones by name')
   crop: str = base.option('face', 'face, or center (middle square)')
   no_face: str = base.option(
-      'skip', 'a film without a face: skip it, or center (middle square)')
+      'skip', 'a film without a face: skip it, or center (middle square); '
+      'either way it is counted and listed')
   test_fraction: float = base.option(
       0.2, 'share of the films of each actor and emotion for test')
 
@@ -114,6 +115,20 @@ class Mead(frames.Frames):
     """By their middle: cut other films to the face before."""
     return {'crop': 'center'}
 
+  def summary(self) -> str:
+    """Also which films show no face and were used all the same."""
+    told = '' if not self._no_face else (
+        f'\n{len(self._no_face)} films without a face were cut to their '
+        f'middle, such as {self._no_face[0]}.')
+    return told + super().summary()
+
+  def _split_generators(self, dl_manager):
+    self._no_face = []  # Names of the films that are cut to their middle.
+    return super()._split_generators(dl_manager)
+
+  def _remarks(self):
+    return {'no_face': self._no_face}
+
   def _clips_of(self, video):
     o = self.builder_config.options
     images = list(film_lib.spread(video.path, num_frames=o.num_frames))
@@ -123,6 +138,8 @@ class Mead(frames.Frames):
         images = [image.crop(box) for image in images]
       elif o.no_face == 'skip':
         raise film_lib.Unreadable(f'shows no face in {len(images)} frames')
+      else:
+        self._no_face.append(video.name)
     yield np.stack([film_lib.fit(image, size=o.size) for image in images])
 
 
