@@ -260,6 +260,23 @@ class TestModalities:
     assert x.shape == (6, 60) and (x == 0.5).all()
     assert manifest(tmp_path)['ignored'] == []  # Other modalities are known.
 
+  def test_films_that_are_broken_are_skipped_counted_and_listed(
+      self, tmp_path):
+    film = np.random.default_rng(0).integers(
+        0, 256, (6, 480, 640, 3)).astype(np.uint8)
+    one, two, three, _ = (
+        write_avi(tmp_path / 'raw' / f'a1_s1_t{t}_color.avi', film, **MJPEG)
+        for t in (1, 2, 3, 4))
+    two.write_bytes(one.read_bytes()[:one.stat().st_size // 2])
+    three.write_bytes(b'no film')
+    told = build(tmp_path / 'raw', tmp_path, modality='color')
+    assert '1 train, 1 test clips' in told
+    assert '2 of 4 videos were skipped' in told
+    skipped = manifest(tmp_path)['skipped']
+    assert skipped.keys() == {'a1_s1_t2', 'a1_s1_t3'}
+    assert re.search('damaged|cut off', skipped['a1_s1_t2'])
+    assert 'cannot be decoded' in skipped['a1_s1_t3']
+
   def test_a_film_that_is_cut_off_or_of_another_camera_is_unreadable(
       self, tmp_path):
     film = np.random.default_rng(0).integers(

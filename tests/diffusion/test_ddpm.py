@@ -176,6 +176,21 @@ def test_ddim_with_the_true_eps_returns_x0_exactly():
         x_t, np.sqrt(a[t]) * x0 + np.sqrt(1 - a[t]) * eps, atol=1e-5)
 
 
+@pytest.mark.parametrize('prediction', ddpm.PREDICTIONS)
+def test_a_network_that_is_always_right_is_sampled_to_x0(prediction):
+  diffusion = ddpm.DDPM(prediction=prediction)
+  x0, eps = _clips(), _clips()[::-1]
+  at = lambda t, x: jnp.broadcast_to(t, x.shape[:2])
+
+  def estimate(x, t):
+    output = diffusion.target(x0, eps, at(t, x))
+    return diffusion.estimate(output, x, at(t, x))
+
+  start = diffusion.noise(x0, eps, at(diffusion.levels(7)[0], x0))
+  np.testing.assert_allclose(
+      ddpm.ddim(estimate, start, diffusion, 7), x0, atol=1e-4)
+
+
 def test_ddim_without_noise_is_eulers_method_on_the_ladder():
   diffusion = ddpm.DDPM()
   estimate, x = _gaussian(diffusion), _clips()

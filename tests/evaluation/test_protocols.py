@@ -92,6 +92,26 @@ class TestSwap:
     assert metrics['reference/chance/static_accuracy'] == 0.25
     assert 'reference/chance/dynamic_accuracy' not in metrics
 
+  def test_first_stage_bounds_what_a_method_of_latents_can_show(
+      self, toy, tmp_path):
+
+    class Stage(toy.Codes):
+      """Decodes what is to be; its first stage loses who it is."""
+
+      def through_first_stage(self, params, x):
+        del params
+        return x.at[..., 0, 0, :].set(-1.0)
+
+    ctx = toy.make_context(tmp_path, method=Stage())
+    metrics, _ = swap.run(ctx)
+    assert _headline(metrics) == [1.0, 1.0, 1.0]
+    pairs = pair_lib.draw(ctx.dataset, 'test', num_pairs=12, seed=0)
+    who = ctx.dataset.splits['test'].arrays['labels/who'][pairs.a]
+    share = np.mean(who == 0)  # All are of the first class now.
+    assert 0 < share < 1
+    assert _headline(metrics, 'reference/first_stage/') == pytest.approx(
+        [share, 1.0, share])
+
   def test_chance_of_dynamic_classes(self, toy, tmp_path):
     dataset = toy.make_dataset(factors=(toy.WHO, toy.ACT))
     metrics, _ = swap.run(toy.make_context(tmp_path, dataset))
