@@ -92,6 +92,8 @@ def test_split_by_time_takes_the_last_rows_for_tests(tmp_path):
                test_fraction=0.2)
   # Rows 0 to 69, 70 to 79 and 80 to 99; b is too short, all three parts of it.
   assert '2 series; 3 of their parts are shorter than 6 rows' in told
+  # The last windows end with rows 68, 78 (begins at 73) and 97.
+  assert '\n4 rows after the last whole window of their part are in no' in told
   found = load(tmp_path, window=6)
   assert first_rows(found, 'train') == list(range(0, 65, 3))
   assert first_rows(found, 'validation') == [70, 73]

@@ -165,7 +165,8 @@ def read(
 
 def _cut(found, classes, options):
   """The samples of each split, and what was left out."""
-  samples, short, empty = {split: [] for split in series.SPLITS}, 0, 0
+  samples = {split: [] for split in series.SPLITS}
+  short = empty = unused = 0
   stride = options.window if options.stride is None else options.stride
   if options.split_by == 'id':
     split_of = _split_ids([rows.name for rows in found], options)
@@ -174,8 +175,12 @@ def _cut(found, classes, options):
     parts = ([(split_of[rows.name], 0, length)]
              if options.split_by == 'id' else _parts(length, options))
     for split, start, stop in parts:
-      short += stop - start < options.window
-      for first in range(start, stop - options.window + 1, stride):
+      starts = range(start, stop - options.window + 1, stride)
+      if starts:
+        unused += stop - (starts[-1] + options.window)
+      else:
+        short += 1
+      for first in starts:
         where = slice(first, first + options.window)
         if np.isnan(rows.values[where]).all():
           empty += 1
@@ -189,6 +194,8 @@ def _cut(found, classes, options):
   return samples, (
       f'{len(found)} series; {short} of their parts are shorter than '
       f'{options.window} rows and gave no sample.',
+      f'{unused} rows after the last whole window of their part are in no '
+      'sample.',
       f'{empty} windows without any value were left out.')
 
 
