@@ -85,7 +85,7 @@ def _render(found, form) -> str:
   def row(label, cell, method='DiffSDA'):
     names = [f'{METHODS[method]}_{task.data}' for task in TASKS]
     return cells.line([label, *(
-        cell(task, found.get(name, {}).get(task.protocol + form))
+        cell(task, _find(found, name, task.protocol + form))
         for task, name in zip(TASKS, names))])
 
   own = lambda task, result: cells.number(
@@ -106,6 +106,16 @@ def _render(found, form) -> str:
         cells.number(_published(task, method), 'value', task.unit)))
               for method in TASKS[0].published]
   return '\n'.join(lines) + '\n'
+
+
+def _find(found, name, protocol) -> results.Result | None:
+  """The result of a config, or else of one of its variants, `<name>-<row>`.
+
+  Some data are cut otherwise in the published form, as months of ETTh1.
+  """
+  of = [name, *sorted(n for n in found if n.startswith(f'{name}-'))]
+  return next((found[n][protocol] for n in of
+               if protocol in found.get(n, {})), None)
 
 
 def _published(task, method) -> dict[str, float]:

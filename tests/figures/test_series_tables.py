@@ -1,5 +1,8 @@
 """Tests of `figures.series_tables`."""
 
+import dataclasses
+
+from seqdiff import study
 from seqdiff.evaluation import results
 from seqdiff.figures import series_tables
 from seqdiff.figures import tables
@@ -61,6 +64,25 @@ def test_published_numbers_stand_beside_the_published_protocols_only():
   assert rows['C-DSVAE, published']['ICU type (%)'] == '32.5'
   assert rows['DiffSDA, published']['station (%)'] == '–'
   assert 'published |' not in series_tables.corrected(FOUND)
+
+
+def test_rows_of_a_study_are_found_by_the_form_of_their_protocol(tmp_path):
+  # As `seqdiff.study` writes them, of two seeds of two variants of a config.
+  for config, protocol, errors in (
+      ('configs/diffsda_etth1.py', 'oil_temperature', (2.0, 3.0)),
+      ('configs/diffsda_etth1.py:months', 'oil_temperature_as_published',
+       (8.0, 9.0))):
+    homes = [tmp_path / f'{study.name_of(config)}-{seed}' for seed in (0, 1)]
+    for seed, (home, error) in enumerate(zip(homes, errors)):
+      result = _result(protocol, {'mae': error})
+      results.write(home, dataclasses.replace(
+          result, config={**result.config, 'seed': seed}))
+    study.merge(homes, tmp_path / 'out' / study.name_of(config))
+  found = tables.read_results(tmp_path / 'out')
+  assert set(found) == {'diffsda_etth1', 'diffsda_etth1-months'}
+  ours = lambda text: _rows(text)['DiffSDA, ours']['oil, MAE (°C)']
+  assert ours(series_tables.corrected(found)) == '2.5 ± 0.71'
+  assert ours(series_tables.as_published(found)) == '8.5 ± 0.71'
 
 
 def test_a_readme_can_have_both():
