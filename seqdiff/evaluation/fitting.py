@@ -62,12 +62,15 @@ class Fitter:
     loss: what is minimised; gradients are clipped to a norm of 1.
     score: what is to be high on the validation split.
     schedule: how it is trained.
+    own_targets: whether examples keep their targets in training; if not, they
+      meet those of others, drawn anew in each epoch.
   """
 
   net: nn.Module
   loss: Loss
   score: Score
   schedule: Schedule
+  own_targets: bool = True
 
   def fit(
       self,
@@ -128,7 +131,11 @@ class Fitter:
     def epoch(params, state, data, key):
       count = len(data[1])
       size = min(self.schedule.batch_size, count)
-      order_key, dropout_key = jax.random.split(key)
+      order_key, dropout_key, *other = jax.random.split(
+          key, 2 if self.own_targets else 3)
+      if other:
+        given = jax.random.permutation(other[0], count)
+        data = data[0], data[1][given], data[2][given]
       orders = jax.vmap(lambda k: jax.random.permutation(k, count))(
           jax.random.split(order_key, self.schedule.passes))
       batches = orders[:, :count // size * size].reshape(-1, size)

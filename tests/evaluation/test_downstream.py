@@ -151,7 +151,8 @@ def test_data_that_do_not_fit_are_refused_at_once(name, splits, message):
 
 def test_published_forms_differ_where_the_released_codes_do():
   published = downstream.PROTOCOLS['oil_temperature_as_published']
-  assert (published.window, published.own_targets) == (10, False)
+  assert (published.window, published.own_targets, published.VERSION) == (
+      10, False, 2)
   assert published.schedule == fitting.Schedule(301, 10, best=False)
   for name in 'icu_type', 'month':
     assert downstream.PROTOCOLS[name].schedule.learning_rate == 1e-3

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,3 +101,38 @@ def test_passes_see_all_examples_again_within_an_epoch():
 
   assert steps(dataclasses.replace(PLAN, passes=5)) == pytest.approx(
       5 * steps(PLAN), rel=0.05)
+
+
+class Through(nn.Module):
+  """Says the static code."""
+
+  @nn.compact
+  def __call__(self, static, dynamic, mask, *, train=False):
+    del dynamic, mask, train
+    return static + 0.0 * self.param('nothing', nn.initializers.zeros, (1, 1))
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_examples_meet_other_targets_in_each_epoch_unless_they_keep_theirs(own):
+  seen, number = [], np.arange(8, dtype=np.float32)
+  examples = fitting.Examples(
+      (number[:, None], np.zeros((8, 1, 1)), np.ones((8, 1), bool)), number,
+      10 + number)
+
+  def loss(outputs, targets, weights):
+    jax.debug.callback(
+        lambda *a: seen.append(np.stack(a)), outputs[:, 0], targets, weights)
+    return jnp.sum(outputs)
+
+  fitter = fitting.Fitter(
+      Through(), loss, lambda *_: 0.0, fitting.Schedule(3, 8), own)
+  fitter.fit(examples, examples, seed=0)
+  jax.effects_barrier()
+  epochs = [a[1:, np.argsort(a[0])] for a in seen]  # By the example.
+  assert len(epochs) == 3
+  for targets, weights in epochs:
+    np.testing.assert_array_equal(weights, 10 + targets)
+    np.testing.assert_array_equal(np.sort(targets), number)
+  kept = [bool((targets == number).all()) for targets, _ in epochs]
+  assert kept == [own] * 3
+  assert own or len({tuple(targets) for targets, _ in epochs}) == 3
