@@ -21,7 +21,8 @@ def get_config(variant: str = 'blocked') -> ml_collections.ConfigDict:
   if variant not in ('blocked', 'months'):
     raise errors.unknown_name('variant', variant, ('blocked', 'months'))
   config = glr.get_config(diffsda_etth1.get_config(variant))
-  config.method.global_frames = int(0.3 * config.data.num_frames)
+  share = int(0.3 * config.data.num_frames)
+  config.method.update(global_frames=share, read_frames=share)
   config.method.min_measured = 3  # As 4 of 10.
   samples = 120 if variant == 'blocked' else 14
   config.train.num_steps = 250 * samples // 10  # 250 epochs.

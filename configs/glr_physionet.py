@@ -19,7 +19,9 @@ def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
   """The config; variant 'default' or 'as_published'."""
   config = glr.get_config(diffsda_physionet.get_config(), variant)
   config.data.batch_size = 20
-  config.method.update(window=4, global_frames=48, noise_draws=10)
+  # 30 % of a sample in training, 60 % of it afterwards.
+  config.method.update(
+      window=4, global_frames=24, read_frames=48, noise_draws=10)
   config.method.local_encoder.sizes = (32, 64, 32)
   config.method.global_encoder.sizes = (32, 64, 32)
   config.method.decoder.sizes = (32, 64, 32)

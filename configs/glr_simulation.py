@@ -20,9 +20,9 @@ def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
       name='glr_simulation', num_frames=100, batch_size=20, eval_batch_size=32)
   config.data.missing = 0.0  # Share of the values; 0.3 is the code's default.
   config.method.update(
-      variables=1, static_dim=1, dynamic_dim=1, window=10, global_frames=50,
-      min_measured=1, kernels=('rbf',), num_scales=1, length_scale=1.0,
-      noise_draws=5)
+      variables=1, static_dim=1, dynamic_dim=1, window=10, global_frames=30,
+      read_frames=50, min_measured=1, kernels=('rbf',), num_scales=1,
+      length_scale=1.0, noise_draws=5)
   config.method.local_encoder.sizes = (2,)
   config.method.global_encoder.sizes = (2,)
   config.method.decoder.sizes = (4, 2)

@@ -49,7 +49,8 @@ def _method():
       static_dim=8,
       dynamic_dim=8,
       window=24,  # Hours.
-      global_frames=201,  # Hours; 30 % of a sample.
+      global_frames=201,  # Hours; 30 % of a sample, in training.
+      read_frames=201,  # Hours; 30 %, of a code in use.
       num_reads=4,  # Ours; released: 1, at random.
       min_measured=4,  # Of the values of an hour.
       kernels=('cauchy', 'rbf'),  # Of the prior.

@@ -56,7 +56,8 @@ class GLR:
     global_encoder: sub-sequences -> static codes; of `nets.glr`.
     decoder: codes -> windows; of `nets.glr`.
     window: steps of a window; divides the length of the series.
-    global_frames: steps of a sub-sequence.
+    global_frames: steps of a sub-sequence in training.
+    read_frames: of one that a static code in use is read from; None: as many.
     num_reads: sub-sequences of which a static code in use is the mean.
     min_measured: a step is read if as many of its values, or more, were
       measured. What was not is 0, see `data.batch`.
@@ -76,6 +77,7 @@ class GLR:
   decoder: Any
   window: int
   global_frames: int
+  read_frames: int | None = None
   num_reads: int = 4
   min_measured: int = 1
   kernels: Sequence[str] = ('cauchy', 'rbf')
@@ -126,10 +128,9 @@ class GLR:
     draws = self.noise_draws if train else 1
     repeat = lambda a: jnp.repeat(a, draws, axis=0)
     mean, factor = self._local(params, x, mask)
-    starts = self._random_starts(
-        keys.named(key, 'start'), index, mask, 1) if train else (
-            self._even_starts(mask))
-    static_mean = self._global(params, x, mask, starts)
+    static_mean = self._global(params, x, mask, self._random_starts(
+        keys.named(key, 'start'), index, mask, 1)) if train else (
+            self._read(params, x, mask))
     static, dynamic = repeat(static_mean), repeat(mean)
     if train:
       noise = lambda name, shape: shapes.merge_frames(
@@ -162,7 +163,7 @@ class GLR:
     self._check(x)
     mean, _ = self._local(params, x, mask)
     return base.Factors(
-        static=self._global(params, x, mask, self._even_starts(mask)),
+        static=self._read(params, x, mask),
         dynamic=jnp.repeat(mean, self.window, axis=1))
 
   def decode(
@@ -193,9 +194,10 @@ class GLR:
           'expected a whole number of windows. Set data.num_frames to a '
           'multiple of method.window, or choose another window.')
     for name, most in (
-        ('global_frames', num_frames), ('min_measured', variables)):
+        ('global_frames', num_frames), ('read_frames', num_frames),
+        ('min_measured', variables)):
       value = getattr(self, name)
-      if not 1 <= value <= most:
+      if value is not None and not 1 <= value <= most:
         raise ValueError(
             f'method.{name}={value} and series of {num_frames} steps with '
             f'{variables} values; expected 1 to {most}. Change method.{name}.')
@@ -221,31 +223,29 @@ class GLR:
         diagonal.swapaxes(1, 2), above.swapaxes(1, 2))
     return mean, factor
 
-  def _global(self, params, x, mask, starts):
+  def _read(self, params, x, mask):
+    """Static codes in use, of sub-sequences evenly over a series: (B, D)."""
+    count = self.global_frames if self.read_frames is None else (
+        self.read_frames)
+    at = jnp.linspace(0.0, 1.0, self.num_reads)[None]
+    starts = jnp.round(at * _last_start(mask, count)).astype(jnp.int32)
+    return self._global(params, x, mask, starts, count)
+
+  def _global(self, params, x, mask, starts, count=None):
     """Mean over sub-sequences that start at `starts` (B, n): (B, D)."""
-    frames = starts[..., None] + jnp.arange(self.global_frames)[None, None]
+    count = self.global_frames if count is None else count
+    frames = starts[..., None] + jnp.arange(count)[None, None]
     pieces = lambda a: views.take_frames(
-        a, frames.reshape(len(a), -1)).reshape(
-            -1, self.global_frames, *a.shape[2:])
+        a, frames.reshape(len(a), -1)).reshape(-1, count, *a.shape[2:])
     codes = self.global_encoder.apply(
         params['global'], pieces(x), pieces(self._steps(x, mask)))
     return jnp.mean(shapes.split_frames(codes, starts.shape[1]), axis=1)
-
-  def _last_start(self, mask):
-    """Last step at which a sub-sequence of real steps starts: (B, 1)."""
-    num_real = jnp.sum(mask, axis=1, keepdims=True)
-    return jnp.maximum(num_real - self.global_frames, 0)
-
-  def _even_starts(self, mask):
-    """Starts of sub-sequences from the first to the last one: (B, n)."""
-    at = jnp.linspace(0.0, 1.0, self.num_reads)[None]
-    return jnp.round(at * self._last_start(mask)).astype(jnp.int32)
 
   def _random_starts(self, key, index, mask, count):
     """Starts of random sub-sequences: (B, count)."""
     at = jax.vmap(lambda k: jax.random.uniform(k, (count,)))(
         keys.per_example(key, index))
-    last = self._last_start(mask)
+    last = _last_start(mask, self.global_frames)
     return jnp.minimum((at * (last + 1)).astype(jnp.int32), last)
 
   def _decode(self, params, static, dynamic):
@@ -281,3 +281,8 @@ class GLR:
         params, x, jnp.repeat(mask, draws, axis=0), starts.reshape(-1, 1))
     ratio = counterfactual.likelihood_ratio(read, static, drawn)
     return jnp.mean(ratio.reshape(-1, draws), axis=1)
+
+
+def _last_start(mask, count):
+  """Last step at which `count` real steps start: (B, 1)."""
+  return jnp.maximum(jnp.sum(mask, axis=1, keepdims=True) - count, 0)

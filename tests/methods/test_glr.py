@@ -237,6 +237,17 @@ def test_series_shorter_than_a_sub_sequence_are_read_from_their_start():
     assert masks[1, 3] and not masks[1, 5:].any()
 
 
+def test_codes_in_use_are_read_from_pieces_of_their_own_length():
+  method, batch = _method(
+      read_frames=9, num_reads=1, global_encoder=Recorder()), _batch()
+  method.encode(NO_PARAMS, batch['x'], batch['mask'])
+  _loss(method, batch, train=False)
+  _loss(method, batch)
+  lengths = [x.shape[1] for x, _ in method.global_encoder.calls]
+  # Encoded; evaluated and trained on, each with a counterfactual.
+  assert lengths == [9, 9, 4, 4, 4]
+
+
 def test_steps_with_few_measurements_are_not_read():
   batch, method = _batch(), _method(
       min_measured=2, global_frames=STEPS, global_encoder=Recorder())
@@ -332,6 +343,7 @@ def test_start_of_a_sampler_has_no_influence(real):
 @pytest.mark.parametrize('options, message', [
     ({'window': 5}, 'window=5 and series of 12 steps; expected a whole numbe'),
     ({'global_frames': 13}, 'global_frames=13 and series of 12.*1 to 12'),
+    ({'read_frames': 13}, 'read_frames=13 and series of 12.*1 to 12'),
     ({'global_frames': 0}, 'global_frames=0 and.*Change method.global_fr'),
     ({'min_measured': 4}, 'min_measured=4 and.*3 values; expected 1 to 3'),
     ({'kernels': ('rbf', 'cauchi')}, "Unknown kernel 'cauchi'. Did you mean"),
