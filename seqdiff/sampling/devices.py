@@ -60,6 +60,8 @@ class _Copies:
   def of(self, params: types.Params, put: Callable[[Any], Any]) -> Any:
     """`put(params)`, which is not done again for the same arrays."""
     leaves = jax.tree.leaves(params)
+    if not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
+      return put(params)  # Plain numbers are as quick to send.
     known = [original() for original in self._originals]
     if len(leaves) != len(known) or any(
         a is not b for a, b in zip(leaves, known)):
