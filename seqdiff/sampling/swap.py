@@ -43,8 +43,8 @@ def make_swap(
     elif x_T == 'static_clip':
       if x_a.shape != x_b.shape:
         raise ValueError(
-            f'x_T=static_clip with clips of shapes {x_a.shape} and '
-            f'{x_b.shape}; expected equal shapes. Choose another x_T.')
+            f'x_T=static_clip with clips of shapes {x_a.shape[1:]} '
+            f'and {x_b.shape[1:]}; expected equal shapes. Choose another x_T.')
       x_init = noise.encoded(method, params, of_a, a, key)
     else:
       x_init = noise.fresh(x_T, key, a['index'], x_b.shape[1:])

@@ -100,7 +100,7 @@ class TestSwap:
 
       def through_first_stage(self, params, x):
         del params
-        return x.at[..., 0, 0, :].set(-1.0)
+        return jnp.asarray(x).at[..., 0, 0, :].set(-1.0)
 
     ctx = toy.make_context(tmp_path, method=Stage())
     metrics, _ = swap.run(ctx)

@@ -70,7 +70,7 @@ def test_the_motion_sets_the_length(toy):
   a, b = _clips([[0.1, 0.3]]), _clips([[-0.2, 0.0, 0.1]])
   for x_T in X_TS[:3]:
     assert _swap(toy, x_T, a, b).shape == (1, 3)
-  with pytest.raises(ValueError, match=r'static_clip.*\(1, 2, 1.*\(1, 3, 1'):
+  with pytest.raises(ValueError, match=r'static_clip.*\(2, 1, 1.*\(3, 1, 1'):
     _swap(toy, 'static_clip', a, b)
 
 
