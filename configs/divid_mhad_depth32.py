@@ -27,7 +27,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.method = small.method
   config.method.update(
       image_channels=1, recolour=False, centre=False, static_dim=32,
-      dynamic_dim=32, dynamic_kl=1e-7, orthogonality=1e-7)
+      dynamic_dim=32, dynamic_kl=1e-7,
+      orthogonality=1e-7)  # By figures/choose_lambda.py.
   with config.method.unlocked():
     config.method.static_kl = config.method.static_frames = None
   config.method.encoder.residual = True

@@ -109,6 +109,25 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('D→D', 'd_to_d/*'),
         ),
     ),
+    'lever_leakage': Table(
+        'leakage',
+        ('config', 'step', 'seeds'),
+        (
+            Column('leakage', 'leakage'),
+            Column('average', 'average'),
+            Column('in sample', 'in_sample/average'),
+        ),
+        variants=True,
+    ),
+    'orthogonality': Table(
+        'orthogonality',
+        ('config', 'data set', 'step', 'seeds'),
+        (
+            Column('denoising loss over that of 0', '*/denoising_ratio', ''),
+            Column('cos² of s and d', '*/squared_cosine', ''),
+            Column('length of s', '*/static_length', ''),
+        ),
+    ),
     'generation': Table(
         'generation',
         ('config', 'step'),

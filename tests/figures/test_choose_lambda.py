@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from seqdiff.evaluation import results
 from seqdiff.figures import choose_lambda
 
 
@@ -14,7 +15,8 @@ def _run(home, weight, last, seed=0, rows=200, **method):
       {'seed': seed, 'method': {'orthogonality': weight, **method}}))
   losses = [9.0] * (rows - rows // 10) + [*last] * (rows // 20)
   (home / 'metrics.jsonl').write_text(''.join(
-      json.dumps({'step': i, 'denoising': loss}) + '\n'
+      json.dumps({'step': i, 'denoising': loss, 'static_length': 2 * loss})
+      + '\n'
       for i, loss in enumerate(losses)))
   return str(home)
 
@@ -32,6 +34,18 @@ def test_runs_are_read_at_the_end_of_their_logs(tmp_path, capsys):
   lines = capsys.readouterr().out.splitlines()
   assert lines[1] == '0.001: denoising 1.01, +1.0%'
   assert lines[-1] == 'method.orthogonality=0.001'
+
+
+def test_what_was_found_is_kept(tmp_path):
+  runs = [_run(tmp_path / f'{w:g}-{seed}', w, [loss, loss], seed)
+          for w, loss in ((0.0, 1.0), (0.01, 1.2)) for seed in (3, 4)]
+  out = tmp_path / 'orthogonality.json'
+  assert choose_lambda.main([f'--out={out}', *runs]) == 0
+  found = results.read(out)
+  assert found.metrics == pytest.approx({
+      '0/denoising_ratio': 1.0, '0/static_length': 2.0,
+      '0.01/denoising_ratio': 1.2, '0.01/static_length': 2.4})
+  assert (found.step, found.counts) == (199, {'seeds': 2})
 
 
 def test_loss_of_a_weight_is_the_mean_over_its_seeds(tmp_path, capsys):
@@ -53,15 +67,15 @@ def test_runs_that_do_not_compare_are_refused(tmp_path, capsys):
   c = _run(tmp_path / 'c', 0.1, [], rows=0)
   d = _run(tmp_path / 'd', 0.0, [1.0, 1.0])
   e = _run(tmp_path / 'e', 0.1, [1.0, 1.0], seed=1)
-  f = _run(tmp_path / 'f', 0.1, [1.0, 1.0], rows=180)
+  f = _run(tmp_path / 'f', 0.1, [1.0, 1.0], rows=80)
   for runs, message in (
       ([a, b], 'differ in more than'), ([a], 'expected one with 0'),
       ([b], 'expected one with 0'), ([a, c], 'c is no run of DiViD'),
       ([str(tmp_path)], 'is no run of DiViD'),
       ([a, d], 'd is a second run with method.orthogonality=0 and seed=0'),
       ([a, e], '{0.0: [0], 0.1: [1]}; expected the same'),
-      ([a, f], '180 losses, 18 of them in the last tenth; expected at least '
-               '20 there, as each is of one batch. Train it anew with a '
+      ([a, f], '80 losses, 8 of them in the last tenth; expected at least '
+               '10 there, as each is of one batch. Train it anew with a '
                'smaller --config.train.log_every')):
     assert choose_lambda.main(runs) == 2
     assert message in capsys.readouterr().err
