@@ -2,15 +2,16 @@
 
   python -m seqdiff.main --config=configs/divid_puppets.py
 
-Results are in configs/results/divid_puppets. Departures from the paper (whose
-values are in configs/common/divid.py): pixels in place of latents; smaller
-networks on patches of 2x2 pixels with coordinates and projected tokens; x0 in
-place of eps, in L2, under more noise; normalised features, from which the first
-frame is not subtracted (puppets do not start from rest); small codes (of 32
-values the dynamic ones told the shape of the head) with a little KL (weighted
-by 1e-5 they told nothing), the static one read from one random frame, the
-dynamic ones from what differs from the mean frame, in random colours; two
-decoded frames per clip and step; a larger step size.
+Results are in configs/results/divid_puppets: of two seeds one (0) is where the
+quickstart is, the other has not learned the arms in these steps. Departures
+from the paper (whose values are in configs/common/divid.py): pixels in place of
+latents; smaller networks on patches of 2x2 pixels with coordinates and
+projected tokens; x0 in place of eps, in L2, under more noise; normalised
+features, from which the first frame is not subtracted (puppets do not start
+from rest); small codes (of 32 values the dynamic ones told the shape of the
+head) with a little KL (weighted by 1e-5 they told nothing), the static one read
+from one random frame, the dynamic ones from what differs from the mean frame,
+in random colours; two decoded frames per clip and step; a larger step size.
 """
 
 import ml_collections
