@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ def connect(
   late.daemon = True
   late.start()
   try:
+    if given and given['process_id'] == 0:
+      _bind(int(given['coordinator_address'].rpartition(':')[2]))
     # The timer comes first.
     jax.distributed.initialize(
         **given, initialization_timeout=int(timeout) + 60,
@@ -52,7 +55,7 @@ def connect(
         '--distributed=auto, but JAX finds no TPU pod and no job of Slurm or '
         f'Open MPI here; {_FORMS}. Name the processes, or leave the flag out.'
     ) from error
-  except RuntimeError as error:
+  except (RuntimeError, OSError) as error:
     raise ValueError(
         f'--distributed={value}: JAX cannot connect '
         f'({" ".join(str(error).split())[:300]}); expected at process 0 a port '
@@ -61,6 +64,13 @@ def connect(
     ) from error
   finally:
     late.cancel()
+
+
+def _bind(port: int) -> None:
+  """Raises OSError if something listens there: JAX itself may crash."""
+  with socket.socket() as probe:
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(('', port))
 
 
 def check_same(given: Mapping[str, Any]) -> None:

@@ -102,7 +102,7 @@ def test_samples_are_the_first_hours_of_a_month_at_a_station(raw, tmp_path):
       assert (item['x'][:, 1] == 0).all()  # Never changes.
   assert (pm10.mean, pm10.std, pm10.unit) == (7, 1, 'µg/m³')
   assert [(f.name, f.kind, f.size) for f in found.factors] == [
-      ('month', 'static', 12), ('station', 'static', 2),
+      ('month', 'static', 12), ('station', 'static', 12),
       ('rain', 'dynamic', 1)]
 
 
