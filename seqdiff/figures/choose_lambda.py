@@ -23,6 +23,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,10 @@ def read_runs(workdirs: Sequence[pathlib.Path]) -> dict[float, list[Run]]:
   return of
 
 
-def make_result(of: Mapping[float, Sequence[Run]]) -> results.Result:
-  """What was found, of runs as `read_runs` gives them."""
+def make_result(
+    of: Mapping[float, Sequence[Run]], seconds: float
+) -> results.Result:
+  """What was found in so long, of runs as `read_runs` gives them."""
   mean = lambda weight, name: float(np.mean(
       [run.means[name] for run in of[weight]]))
   metrics = {}
@@ -133,7 +136,7 @@ def make_result(of: Mapping[float, Sequence[Run]]) -> results.Result:
   run = of[0.0][0]
   return results.Result(
       protocol='orthogonality', version=1, config=run.config, seed=run.seed,
-      step=run.step, counts={'seeds': len(of[0.0])}, wall_seconds=0.0,
+      step=run.step, counts={'seeds': len(of[0.0])}, wall_seconds=seconds,
       metrics=metrics)
 
 
@@ -143,13 +146,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('workdirs', nargs='+', type=pathlib.Path)
   parser.add_argument('--out', help='result file to write')
   args = parser.parse_args(argv)
+  start = time.time()
   try:
     runs = read_runs(args.workdirs)
     losses = {weight: float(np.mean([run.means['denoising'] for run in found]))
               for weight, found in runs.items()}
     chosen = choose(losses)
     if args.out:
-      results.write_file(args.out, make_result(runs))
+      results.write_file(args.out, make_result(runs, time.time() - start))
   except ValueError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2

@@ -248,7 +248,8 @@ class Frames(base.Builder):
           yield _name(video.name, len(lengths)), {'x': clip, **labels}
           lengths.append(len(clip))
       except film_lib.Unreadable as error:
-        kept = f'; {len(lengths)} clips before that were used' * bool(lengths)
+        kept = (f'; {len(lengths)} clips before that were used'
+                if lengths else '')
         self._problems[video.name] = f'{error}{kept}'
       if lengths:
         self._lengths[video.name] = lengths
