@@ -289,7 +289,7 @@ def _divid(config: ml_collections.ConfigDict) -> divid.DiViD:
           construct.make(
               unet.UNet, {**options.pop('denoiser'), **net}, 'method.denoiser',
               out_channels=options.pop('image_channels')),
-          options.pop('token_dim')),
+          options.pop('token_dim'), options.pop('token_types')),
       diffusion=diffusion, solver=solver)
 
 

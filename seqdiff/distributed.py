@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from orbax.checkpoint import multihost
 
 from seqdiff.evaluation import results
 
@@ -104,13 +105,18 @@ def check_same(given: Mapping[str, Any]) -> None:
 def leave(code: int) -> NoReturn:
   """Ends this process, which has failed, with an exit code.
 
-  At once if there are others: JAX would wait for them at the exit, and they
-  wait for this one. They end when they miss it, see `connect`.
+  Soon if there are others: JAX would wait for them at the exit, and they wait
+  for this one. They end when they miss it, see `connect`.
   """
   if not jax.distributed.is_initialized():
     sys.exit(code)
+  try:
+    # The others may be about to hear from this one what makes all of them fail.
+    multihost.get_barrier_sync_fn()(key='leave', timeout_ms=5000)
+  except jax.errors.JaxRuntimeError:
+    pass  # They go on.
   if jax.process_index() == 0:
-    time.sleep(2.0)  # It ends the others, who may be about to say the same.
+    time.sleep(1.0)  # The barrier is here, and must tell the others.
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(code)

@@ -54,6 +54,7 @@ def _method():
       static_dim=256,
       dynamic_dim=256,
       token_dim=none(int),  # None: the codes are the tokens.
+      token_types=False,  # Departure: True adds a vector for each kind.
       orthogonality=1e-3,  # lambda; the paper does not give it. Ours.
       normalised=False,  # Departure: True measures cosines.
       scale=1.0,  # Of the clips. Departure: less is more noise.
@@ -68,17 +69,7 @@ def _method():
       remat=False,  # True: less memory, more time; or a policy, see UNet.
       image_channels=3,
       backbone=dict(kind='flat'),  # Features: the latent of a frame. Ours.
-      encoder=dict(
-          aggregator='transformer',  # 'lstm': ablation, Table 2.
-          layers=4,  # 'lstm': 2.
-          width=256,
-          heads=32,
-          hidden=1024,
-          static_layers=2,  # 1: the other reading of "two-layer MLP".
-          dropout=0.1,
-          residual=True,  # Departure: False.
-          feature_norm=False,  # Departure: True.
-      ),
+      encoder=_encoder(),
       denoiser=dict(
           channels=128,
           multipliers=(1, 2, 4, 4),
@@ -103,6 +94,24 @@ def _method():
           shared_eps=True,
           shared_t=True,  # Ours.
       ),
+  )
+
+
+def _encoder():
+  """Clips to codes."""
+  return dict(
+      aggregator='transformer',  # 'lstm': ablation, Table 2.
+      layers=4,  # 'lstm': 2.
+      width=256,
+      heads=32,
+      hidden=1024,
+      static_layers=2,  # 1: the other reading of "two-layer MLP".
+      dropout=0.1,
+      residual=True,  # Departure: False.
+      feature_norm=False,  # Departure: True.
+      causal=False,  # Ours. True: no frame sees the future.
+      pre_norm=False,  # PyTorch's default, 2025. True: before the sums.
+      scale_inputs=False,  # Ours. True: by sqrt(width), before positions.
   )
 
 

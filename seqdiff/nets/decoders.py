@@ -67,10 +67,13 @@ class CrossAttentionDenoiser(nn.Module):
     backbone: the U-Net; its `attention`, 'cross' or 'self', says which.
     token_dim: None, or size to which a linear layer per kind brings the codes
       first. Without it tokens are the codes, which then have one size.
+    token_types: whether a learned vector for each kind is added to the tokens,
+      which else differ by their content only. Departure.
   """
 
   backbone: unet.UNet
   token_dim: int | None = None
+  token_types: bool = False
 
   @nn.compact
   def __call__(
@@ -114,6 +117,10 @@ class CrossAttentionDenoiser(nn.Module):
           'sizes. Set method.token_dim to bring both to one.')
     else:
       context = jnp.stack(tokens, axis=1)
+      if self.token_types:
+        context += self.param(
+            'token_types', nn.initializers.normal(0.02),
+            context.shape[1:])[None]
     y = self.backbone(
         shapes.merge_frames(x), modulation, context, train=train,
         **_over_time(self.backbone, x.shape[1]))

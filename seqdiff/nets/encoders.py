@@ -147,6 +147,8 @@ class ResidualEncoder(nn.Module):
     residual: False: features are not subtracted. Departure.
     feature_norm: LayerNorm of the features of each frame, without which small
       residuals are lost beside the positions. Departure.
+    causal: whether a dynamic code does not see the future. Departure.
+    pre_norm, scale_inputs: of the transformer, see there. Departures.
   """
 
   static_dim: int
@@ -161,6 +163,9 @@ class ResidualEncoder(nn.Module):
   dropout: float = 0.1
   residual: bool = True
   feature_norm: bool = False
+  causal: bool = False
+  pre_norm: bool = False
+  scale_inputs: bool = False
 
   @property
   def frame_by_frame(self) -> bool:
@@ -195,10 +200,12 @@ class ResidualEncoder(nn.Module):
     h = blocks.dense(self.width, name='project')(features)
     if self.aggregator == 'transformer':
       h = transformer.TransformerEncoder(
-          self.layers, self.heads, self.hidden, self.dropout,
+          self.layers, self.heads, self.hidden, self.dropout, self.causal,
+          self.pre_norm, self.scale_inputs,
           name='transformer')(h, mask, train=train)
     else:
+      lstm = recurrent.Recurrence if self.causal else recurrent.Bidirectional
       for i in range(self.layers):
-        h, _ = recurrent.Bidirectional(self.width, name=f'lstm_{i}')(h, mask)
+        h, _ = lstm(self.width, name=f'lstm_{i}')(h, mask)
     dynamic = blocks.dense(self.dynamic_dim, name='dynamic_head')(h)
     return static, dynamic

@@ -190,6 +190,23 @@ def test_tokens_are_projected_to_one_size_by_kind():
         jnp.zeros((1, 2, DYNAMIC)))
 
 
+def test_tokens_are_told_apart_by_their_types_only_if_asked():
+  rng = np.random.default_rng(0)
+  draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  code, other = draw(1, STATIC), draw(1, STATIC)
+  x, t = draw(1, 1, 4, 4, 3), np.zeros((1, 1))
+  for types in False, True:
+    net = decoders.CrossAttentionDenoiser(
+        unet.UNet(3, 8, attention='cross', **DIVID), token_types=types)
+    variables = jax.tree.map(lambda a: 0.3 * draw(*a.shape), jax.eval_shape(
+        net.init, jax.random.key(0), x, t, code, other[None]))
+    apply = jax.jit(net.apply)
+    exchanged = np.allclose(
+        apply(variables, x, t, code, other[None]),
+        apply(variables, x, t, other, code[None]), atol=1e-4)
+    assert exchanged != types
+
+
 # DiViD's denoiser on latents of 32 x 32 x 3, computed from its layer shapes.
 @pytest.mark.parametrize('attention, count', [
     ('cross', 151_907_203), ('self', 128_063_235)])

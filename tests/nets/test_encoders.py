@@ -191,6 +191,20 @@ def _clips(batch=2, frames=4):
       size=(batch, frames, 4, 4, 2)).astype(np.float32)
 
 
+@pytest.mark.parametrize('aggregator', encoders.RESIDUAL_AGGREGATORS)
+@pytest.mark.parametrize('causal', [False, True])
+def test_residual_codes_see_the_future_unless_causal(aggregator, causal):
+  net = _residual(aggregator=aggregator, causal=causal, residual=False)
+  x = _clips(batch=1)
+  # Small, so that no frame has all the attention.
+  variables = jax.tree.map(lambda a: 0.3 * a, _random(net, x))
+  seen = np.abs(jax.jit(jax.jacrev(
+      lambda x: net.apply(variables, x, _ones(x))[1][0]))(x)).sum(
+          axis=(1, 2, 4, 5, 6))
+  expected = np.tri(4, dtype=bool) if causal else np.ones((4, 4), bool)
+  np.testing.assert_array_equal(seen > 0, expected)
+
+
 def test_static_code_is_a_function_of_the_first_frame_only():
   net, x = _residual(), _clips()
   static, dynamic = _run(net, x)
