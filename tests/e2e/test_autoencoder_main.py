@@ -16,6 +16,7 @@ SMALL = ('--config=configs/autoencoder_puppets.py',) + tuple(
         'eval.judge.batch_size=8'))
 
 
+@pytest.mark.slow
 def test_train_draws_reconstructions_and_evaluates(cli, tmp_path):
   workdir = tmp_path / 'run'
   ended = cli(*SMALL, f'--workdir={workdir}')

@@ -135,6 +135,7 @@ OTHER = tuple(f'--data{change}' for change in (
     '.eval.judge.channels=4', '.eval.judge.hidden=4'))
 
 
+@pytest.mark.slow
 def test_a_model_swaps_and_is_judged_on_data_it_never_saw(
     workdir, cli, flags_of, monkeypatch):
   monkeypatch.setattr('seqdiff.data.disk.load', None)  # Its own are not read.
