@@ -125,6 +125,24 @@ def config_gets(root: pathlib.Path) -> list[str]:
   return complaints
 
 
+def links(root: pathlib.Path) -> list[str]:
+  """Links of texts to files and headings that are not there."""
+  complaints = []
+  for path in [root / 'README.md', *sorted(
+      p for f in FOLDERS for p in (root / f).rglob('*.md'))]:
+    text = path.read_text() if path.exists() else ''
+    for link in re.findall(r'\]\((?!https?:)([^)]+)\)', text):
+      name, _, heading = link.partition('#')
+      target = path.parent / name if name else path
+      headings = [
+          re.sub(r'[^\w -]', '', line.lstrip('# ')).lower().replace(' ', '-')
+          for line in (target.read_text() if heading else '').splitlines()
+          if line.startswith('#')] if target.exists() else []
+      if not target.exists() or (heading and heading not in headings):
+        complaints.append(f'{path.relative_to(root)}: nothing at {link}')
+  return complaints
+
+
 def leftovers(root: pathlib.Path) -> list[str]:
   """What should not have been committed."""
   files = [root / 'README.md', *_python_files(root)]
@@ -197,7 +215,7 @@ def _python_files(root: pathlib.Path) -> list[pathlib.Path]:
   return [p for f in FOLDERS for p in sorted((root / f).rglob('*.py'))]
 
 
-CHECKS = (floors, lengths, documentation, config_gets, leftovers)
+CHECKS = (floors, lengths, documentation, config_gets, leftovers, links)
 
 
 @pytest.mark.parametrize('check', CHECKS, ids=lambda check: check.__name__)
@@ -251,6 +269,8 @@ BAD = [
     (leftovers, 'launch/a.sh', '# TODO: all of it', 'TODO'),
     (leftovers, 'README.md', 'text\n>>>>>>> theirs\n', 'merge'),
     (leftovers, 'seqdiff/a.py', 'breakpoint()', 'debugger'),
+    (links, 'configs/README.md', 'see [a](a.py)', 'nothing at a.py'),
+    (links, 'README.md', '[a](#some-place)\n## Places', 'at #some-place'),
 ]  # fmt: skip
 
 
@@ -269,6 +289,7 @@ def test_bad_house_is_noticed(
 
 
 GOOD = [
+    (links, 'README.md', '[a](#some-place) [b](https://x.y)\n## Some place!'),
     (floors, 'seqdiff/evaluation/a.py', 'from seqdiff.sampling import swap'),
     (floors, 'seqdiff/training/a.py', 'from seqdiff.methods import base'),
     (floors, 'seqdiff/methods/a.py', 'from seqdiff.methods import diffsda'),

@@ -1,17 +1,16 @@
-"""The tables of README.md, made from the committed result files.
+"""The tables of the README files, made from the committed result files.
 
   python -m seqdiff.figures.tables           rewrites the tables
   python -m seqdiff.figures.tables --check   exits with 1 if they are stale
 
 Run it at the root of the repository. It reads
-`configs/results/<config name>/<protocol>.json` and fills each place of the
-README between `<!-- table:NAME -->` and `<!-- /table -->`. A new table is an
-entry in `TABLES`.
+`configs/results/<config name>/<protocol>.json` and fills each place of
+README.md and configs/README.md between `<!-- table:NAME -->` and
+`<!-- /table -->`. A new table is an entry in `layouts.TABLES`.
 """
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-import dataclasses
 import fnmatch
 import os
 import pathlib
@@ -21,209 +20,7 @@ import sys
 from seqdiff.core import errors
 from seqdiff.evaluation import results
 from seqdiff.figures import cells
-from seqdiff.figures import series_tables
-
-# Config name -> protocol -> result.
-Results = Mapping[str, Mapping[str, results.Result]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-  """One column.
-
-  Attributes:
-    title: its heading.
-    metric: name of the metric it shows. With a `*`, all metrics of that
-      pattern are listed in the one cell, by name.
-    unit: '%' for shares in [0, 1], '' for plain numbers; see `cells`.
-  """
-
-  title: str
-  metric: str
-  unit: str = '%'
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-  """One table: a row per config that has numbers of it.
-
-  Metrics called `reference/<row>/<metric>` make further rows below it. Results
-  in `<config name>-<argument>/`, of a config file that takes an argument, are
-  shown in tables of variants only, without reference rows.
-
-  Attributes:
-    protocol: name of the result file that it is made of.
-    facts: names in `FACTS`, the columns that say what was run.
-    columns: the columns with numbers.
-    variants: whether it shows the variants of configs, and only these; None:
-      both.
-  """
-
-  protocol: str
-  facts: Sequence[str]
-  columns: Sequence[Column]
-  variants: bool | None = False
-
-
-_SCORED = ('config', 'data set', 'step', 'seeds')
-_RUN = (*_SCORED, 'hardware')
-
-_SWAP = (
-    Column('static', 'static_accuracy'),
-    Column('dynamic', 'dynamic_accuracy'),
-    Column('joint', 'joint_accuracy'),
-)
-
-TABLES: Mapping[str, Table | Callable[[Results], str]] = {
-    'results': Table('swap', _RUN, _SWAP),
-    'attributes': Table(
-        'swap',
-        _SCORED,
-        (
-            Column('of the donor', 'static/*_accuracy'),
-            Column('of the driving clip', 'dynamic/*_accuracy'),
-        ),
-    ),
-    'levers': Table('swap', _RUN, _SWAP, variants=True),
-    'reconstruction': Table(
-        'reconstruction',
-        _SCORED,
-        (
-            Column('MSE', 'mse', ''),
-            Column('PSNR (dB)', 'psnr', ''),
-            Column('MSE, own x_T', 'encoded_x_T/mse', ''),
-            Column('flicker', 'flicker', ''),
-        ),
-        variants=None,
-    ),
-    'leakage': Table(
-        'leakage',
-        _SCORED,
-        (
-            Column('leakage', 'leakage'),
-            Column('average', 'average'),
-            Column('in sample', 'in_sample/average'),
-            Column('S→D', 's_to_d/*'),
-            Column('D→S', 'd_to_s/*'),
-            Column('S→S', 's_to_s/*'),
-            Column('D→D', 'd_to_d/*'),
-        ),
-    ),
-    'lever_leakage': Table(
-        'leakage',
-        ('config', 'step', 'seeds'),
-        (
-            Column('leakage', 'leakage'),
-            Column('average', 'average'),
-            Column('in sample', 'in_sample/average'),
-        ),
-        variants=True,
-    ),
-    'orthogonality': Table(
-        'orthogonality',
-        ('config', 'data set', 'step', 'seeds'),
-        (
-            Column('denoising loss over that of 0', '*/denoising_ratio', ''),
-            Column('cos² of s and d', '*/squared_cosine', ''),
-            Column('length of s', '*/static_length', ''),
-        ),
-    ),
-    'generation': Table(
-        'generation',
-        ('config', 'step'),
-        (
-            Column('s kept: static', 'static_kept/static_accuracy'),
-            Column('dynamic', 'static_kept/dynamic_accuracy'),
-            Column('d kept: static', 'dynamic_kept/static_accuracy'),
-            Column('dynamic', 'dynamic_kept/dynamic_accuracy'),
-            Column('consistency', 'static_consistency'),
-            Column('change', 'temporal_difference', ''),
-            Column('H(y)', '*/marginal_entropy', ''),
-            Column('H(y given x)', '*/conditional_entropy', ''),
-        ),
-        variants=None,
-    ),
-    'exploration': Table(
-        'exploration',
-        ('config', 'step'),
-        (
-            Column('1', 'component_1/*'),
-            Column('2', 'component_2/*'),
-            Column('3', 'component_3/*'),
-            Column('4', 'component_4/*'),
-            Column('1 to 4', 'components/*'),
-        ),
-    ),
-    'solvers': Table(
-        'solvers',
-        ('config', 'data set', 'step'),
-        (Column('MSE over that of Heun, NFE 63', '*/mse_ratio', ''),),
-    ),
-    'benchmark': Table(
-        'benchmark',
-        ('config', 'hardware'),
-        (
-            Column('train step, over eager', 'train_step/ratio_eager', ''),
-            Column('over compiled', 'train_step/ratio_compile', ''),
-            Column('swap, over eager', 'swap/ratio_eager', ''),
-            Column('over compiled', 'swap/ratio_compile', ''),
-            Column('train steps per second', 'train_step/per_second', ''),
-            Column('compile (s)', 'train_step/first_seconds', ''),
-        ),
-    ),
-    'lever_speed': Table(
-        'benchmark',
-        ('config', 'hardware'),
-        (
-            Column('train step, over that beside', 'train_step/ratio_beside',
-                   ''),
-            Column('train steps per second', 'train_step/per_second', ''),
-        ),
-        variants=True,
-    ),
-    'cost': Table(
-        'benchmark',
-        ('config', 'hardware'),
-        (
-            Column('train step (GFLOP)', 'train_step/flops', 'G'),
-            Column('GFLOP/s', 'train_step/flops_per_second', 'G'),
-            Column('MFU', 'train_step/mfu'),
-            Column('FLOP per byte', 'train_step/flops_per_byte', ''),
-            Column('swap (GFLOP)', 'swap/flops', 'G'),
-            Column('temporary (MiB)', 'train_step/temp_bytes', 'MiB'),
-            Column('arguments (MiB)', 'train_step/argument_bytes', 'MiB'),
-        ),
-    ),
-    'loading': Table(
-        'benchmark',
-        ('config', 'hardware'),
-        (
-            Column('batches per second', 'loader/per_second', ''),
-            Column('checkpoint (MiB)', 'save/bytes', 'MiB'),
-            Column('saves per second', 'save/per_second', ''),
-            Column('restores per second', 'restore/per_second', ''),
-        ),
-    ),
-    'sweep': Table(
-        'benchmark',
-        ('config', 'hardware'),
-        (
-            Column('train steps per second', 'sweep/*/train_step/per_second',
-                   ''),
-            Column('temporary (MiB)', 'sweep/*/train_step/temp_bytes', 'MiB'),
-            Column('clips per second on devices', 'scaling/*/clips_per_second',
-                   ''),
-            Column('efficiency', 'scaling/*/efficiency'),
-        ),
-    ),
-    'judge': Table(
-        'judge',
-        ('config', 'data set', 'step'),
-        (Column('accuracy per head', '*accuracy'),),
-    ),
-    'series': series_tables.corrected,
-    'series_as_published': series_tables.as_published,
-}
+from seqdiff.figures import layouts
 
 # Reference rows in the order from best to worst; others follow by name.
 _REFERENCES = (
@@ -231,7 +28,7 @@ _REFERENCES = (
 )
 
 
-def read_results(directory: str | os.PathLike[str]) -> Results:
+def read_results(directory: str | os.PathLike[str]) -> layouts.Results:
   """Reads all `<config name>/<protocol>.json` below `directory`."""
   found: dict[str, dict[str, results.Result]] = {}
   for path in sorted(pathlib.Path(directory).glob('*/*.json')):
@@ -246,38 +43,44 @@ def read_results(directory: str | os.PathLike[str]) -> Results:
 
 
 def render(
-    table: Table | Callable[[Results], str], found: Results
+    table: layouts.Table | Callable[[layouts.Results], str],
+    found: layouts.Results,
 ) -> str:
   """One table as Markdown, ending in a newline."""
-  if not isinstance(table, Table):
+  if not isinstance(table, layouts.Table):
     return table(found)
-  titles = list(table.facts)
+  titles = [*table.facts, *([table.per] if table.per else [])]
+  left, right = len(titles), len(table.columns)
   titles += [c.title + (' (%)' if c.unit == '%' else '') for c in table.columns]
-  left, right = len(table.facts), len(table.columns)
   lines = [cells.line(titles), cells.line([':--'] * left + ['--:'] * right)]
   for name, by_protocol in sorted(found.items()):
     is_variant = '-' in name
-    if table.protocol not in by_protocol or (
-        table.variants not in (None, is_variant)):
+    if (table.protocol not in by_protocol
+        or table.variants not in (None, is_variant)
+        or not any(fnmatch.fnmatch(name, p) for p in table.configs)):
       continue
     result = by_protocol[table.protocol]
-    references = {} if is_variant else _references(result.metrics)
-    if not any(set(_numbers(table, metrics)) - {cells.MISSING}
-               for metrics in (result.metrics, *references.values())):
-      continue
     facts = [FACTS[fact](name, result) for fact in table.facts]
-    lines.append(cells.line(facts + _numbers(table, result.metrics)))
-    for row, metrics in references.items():
-      label = '↳ ' + re.sub('[-_]', ' ', row)
-      facts = [label] + [''] * (left - 1)
-      lines.append(cells.line(facts + _numbers(table, metrics)))
+    rows = [(facts, row) for row in _rows(table, result.metrics)]
+    if not is_variant and not table.per:
+      for row, metrics in _references(result.metrics).items():
+        label = '↳ ' + re.sub('[-_]', ' ', row)
+        rows += [([label] + [''] * (len(facts) - 1), numbers)
+                 for numbers in _rows(table, metrics)]
+    if any(set(row[-right:]) - {cells.MISSING} for _, row in rows):
+      lines += [cells.line(first + row) for first, row in rows]
   if len(lines) == 2:
     lines.append(cells.line([cells.MISSING] * (left + right)))
   return '\n'.join(lines) + '\n'
 
 
-def update(readme: str, found: Results) -> str:
+def update(readme: str, found: layouts.Results, folder: str = '.') -> str:
   """The text of a README with all its tables made anew.
+
+  Args:
+    readme: the text.
+    found: the results.
+    folder: where the README is, from the root: its links start there.
 
   Raises:
     ValueError: a marker names no table or is not closed.
@@ -285,9 +88,13 @@ def update(readme: str, found: Results) -> str:
 
   def fill(match: re.Match[str]) -> str:
     opening, name, closing = match.groups()
-    if name not in TABLES:
-      raise errors.unknown_name('table', name, TABLES)
-    return f'{opening}\n{render(TABLES[name], found)}{closing}'
+    if name not in layouts.TABLES:
+      raise errors.unknown_name('table', name, layouts.TABLES)
+    linked = re.sub(
+        r'\]\((configs/[^)]+)\)',
+        lambda link: f']({pathlib.PurePath(os.path.relpath(link[1], folder))})',
+        render(layouts.TABLES[name], found))
+    return f'{opening}\n{linked}{closing}'
 
   pattern = r'(<!-- table:(\S+) -->).*?(<!-- /table -->)'
   filled, number = re.subn(pattern, fill, readme, flags=re.DOTALL)
@@ -301,31 +108,54 @@ def update(readme: str, found: Results) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Rewrites or checks the README; returns the exit status."""
+  """Rewrites or checks the READMEs; returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
   parser.add_argument('--check', action='store_true', help='write nothing')
-  parser.add_argument('--readme', type=pathlib.Path, default='README.md')
+  parser.add_argument('--readmes', type=pathlib.Path, nargs='+', default=[
+      pathlib.Path('README.md'), pathlib.Path('configs/README.md')])
   parser.add_argument('--results', default='configs/results')
   args = parser.parse_args(argv)
-  old = args.readme.read_text()
-  new = update(old, read_results(args.results))
-  if args.check and new != old:
-    print(
-        f'The tables in {args.readme} are out of date. '
-        'Run: python -m seqdiff.figures.tables',
-        file=sys.stderr,
-    )
-    return 1
-  if new != old:
-    args.readme.write_text(new)
-  return 0
+  found = read_results(args.results)
+  stale = False
+  for readme in args.readmes:
+    old = readme.read_text()
+    new = update(old, found, str(readme.parent))
+    if new != old and args.check:
+      stale = True
+      print(
+          f'The tables in {readme} are out of date. '
+          'Run: python -m seqdiff.figures.tables',
+          file=sys.stderr,
+      )
+    elif new != old:
+      readme.write_text(new)
+  return int(stale)
 
 
-def _numbers(table: Table, metrics: Mapping[str, float]) -> list[str]:
-  return [_cell(column, metrics) for column in table.columns]
+def _rows(
+    table: layouts.Table, metrics: Mapping[str, float]
+) -> list[list[str]]:
+  """The numbers of one row, or of each that the patterns stand for."""
+  if not table.per:
+    return [[_cell(column, metrics) for column in table.columns]]
+  names = set()
+  for column in table.columns:
+    before, _, after = column.metric.partition('*')
+    names |= {name.removeprefix(before).removesuffix(after)
+              for name in fnmatch.filter(metrics, column.metric)}
+  return [
+      [name] + [cells.number(metrics, column.metric.replace('*', name),
+                             column.unit) for column in table.columns]
+      for name in sorted(names, key=_by_number)]
 
 
-def _cell(column: Column, metrics: Mapping[str, float]) -> str:
+def _by_number(name: str) -> tuple[str, float]:
+  """Names that end in numbers in the order of these."""
+  text, number = re.fullmatch(r'(.*?)(\d[\d.e+-]*)?', name).groups()
+  return text, float(number or 0)
+
+
+def _cell(column: layouts.Column, metrics: Mapping[str, float]) -> str:
   """The number, with its spread if there is one, or the list of numbers."""
   if '*' not in column.metric:
     return cells.number(metrics, column.metric, column.unit)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from seqdiff.evaluation import results
+from seqdiff.figures import layouts
 from seqdiff.figures import tables
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -83,7 +84,7 @@ def _committed(tmp_path):
 
 def test_results_become_rows_with_their_references_below(committed):
   found = tables.read_results(committed)
-  assert tables.render(tables.TABLES['results'], found) == TABLE
+  assert tables.render(layouts.TABLES['results'], found) == TABLE
 
 
 def test_unknown_reference_rows_come_last(tmp_path):
@@ -91,14 +92,14 @@ def test_unknown_reference_rows_come_last(tmp_path):
       'reference/a/joint_accuracy': 0.1,
       'reference/copy_b/joint_accuracy': 0.2,
   })  # fmt: skip
-  text = tables.render(tables.TABLES['results'], tables.read_results(tmp_path))
+  text = tables.render(layouts.TABLES['results'], tables.read_results(tmp_path))
   rows = [line.split(' | ')[0] for line in text.splitlines()[3:]]
   assert rows == ['| ↳ copy b', '| ↳ a']
 
 
 def test_pattern_lists_its_metrics_in_one_cell(committed):
   found = tables.read_results(committed)
-  text = tables.render(tables.TABLES['judge'], found)
+  text = tables.render(layouts.TABLES['judge'], found)
   row = text.splitlines()[2]
   assert row.endswith('| 1,500 | action 98.5, skin 100.0 |')
 
@@ -108,7 +109,7 @@ def test_pattern_lists_spreads_beside_their_means_only(tmp_path):
       'leakage': 0.1, 's_to_d/act': 0.2, 's_to_d/act_std': 0.03,
       'reference/chance/s_to_d/act': 0.1,
       'reference/chance/s_to_d/act_std': 0.0})  # fmt: skip
-  text = tables.render(tables.TABLES['leakage'], tables.read_results(tmp_path))
+  text = tables.render(layouts.TABLES['leakage'], tables.read_results(tmp_path))
   assert '| 10.0 | – | – | act 20.0 ± 3.0 |' in text
   assert 'act 10.0 ± 0.0' in text and '_std' not in text
 
@@ -119,22 +120,43 @@ def test_config_without_numbers_of_a_table_has_no_row(tmp_path):
       'sweep/data.batch_size=8/train_step/per_second': 4.0})  # fmt: skip
   _commit(tmp_path, 'slow', 'benchmark', {'train_step/ratio_eager': 0.8})
   found = tables.read_results(tmp_path)
-  _, _, *rows = tables.render(tables.TABLES['cost'], found).splitlines()
+  _, _, *rows = tables.render(layouts.TABLES['cost'], found).splitlines()
   assert rows == ['| [fast](configs/fast.py) | 2 CPU cores | 2.5 |'
                   ' – | – | – | – | 3 | – |']
-  _, _, *rows = tables.render(tables.TABLES['sweep'], found).splitlines()
+  _, _, *rows = tables.render(layouts.TABLES['sweep'], found).splitlines()
   assert rows == ['| [fast](configs/fast.py) | 2 CPU cores |'
-                  ' data.batch_size=8 4 | – | – | – |']
+                  ' data.batch_size=8 | 4 | – | – | – |']
+
+
+def test_what_a_pattern_stands_for_may_be_a_row_in_order_of_numbers(tmp_path):
+  _commit(tmp_path, 'fast', 'orthogonality', {
+      f'{weight}/{name}': value for name, value in (
+          ('denoising_ratio', 1.25), ('denoising_ratio_std', 0.5))
+      for weight in ('1e-05', '0.001', '0')})  # fmt: skip
+  found = tables.read_results(tmp_path)
+  _, _, *rows = tables.render(
+      layouts.TABLES['orthogonality'], found).splitlines()
+  assert [row.split(' | ')[4:6] for row in rows] == [
+      [weight, '1.25 ± 0.5'] for weight in ('0', '1e-05', '0.001')]
+
+
+def test_table_of_some_configs_shows_no_others(tmp_path):
+  for name in 'divid_x-a', 'quickstart_y-a':
+    _commit(tmp_path, name, 'swap', {'joint_accuracy': 0.5})
+  found = tables.read_results(tmp_path)
+  for table, shown in ('parts', 'divid_x'), ('levers', 'quickstart_y'):
+    _, _, *rows = tables.render(layouts.TABLES[table], found).splitlines()
+    assert [row.startswith(f'| [{shown}:a]') for row in rows] == [True]
 
 
 def test_plain_numbers_are_not_per_cents(committed):
   found = tables.read_results(committed)
-  text = tables.render(tables.TABLES['reconstruction'], found)
+  text = tables.render(layouts.TABLES['reconstruction'], found)
   assert text.splitlines()[2].endswith('| 0.001235 | 29 | – | – |')
 
 
 def test_table_without_results_says_so_in_one_row(tmp_path):
-  text = tables.render(tables.TABLES['leakage'], tables.read_results(tmp_path))
+  text = tables.render(layouts.TABLES['leakage'], tables.read_results(tmp_path))
   assert text.splitlines()[2] == '|' + ' – |' * 11
 
 
@@ -146,6 +168,12 @@ def test_only_what_is_between_the_markers_changes(committed):
   assert tables.update(new, tables.read_results(committed)) == new
 
 
+def test_links_start_where_the_readme_is(committed):
+  found = tables.read_results(committed)
+  assert '[fast](fast.py)' in tables.update(EMPTY, found, 'configs')
+  assert '[fast](../configs/fast.py)' in tables.update(EMPTY, found, 'seqdiff')
+
+
 def test_two_tables_are_kept_apart(committed):
   readme = EMPTY + EMPTY.replace('results', 'judge')
   new = tables.update(readme, tables.read_results(committed))
@@ -155,12 +183,14 @@ def test_two_tables_are_kept_apart(committed):
 
 def _run(committed, readme, *flags) -> int:
   return tables.main(
-      [*flags, '--readme', str(readme), '--results', str(committed)]
+      [*flags, '--readmes', str(readme), '--results', str(committed)]
   )
 
 
-def test_stale_readme_is_noticed_and_repaired(committed, tmp_path, capsys):
-  readme = tmp_path / 'README.md'
+def test_stale_readme_is_noticed_and_repaired(
+    committed, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  readme = pathlib.Path('README.md')
   readme.write_text(EMPTY)
   assert _run(committed, readme, '--check') == 1
   assert 'out of date. Run: python -m seqdiff' in capsys.readouterr().err
@@ -196,10 +226,7 @@ def test_file_named_after_another_protocol_is_refused(committed):
     tables.read_results(committed)
 
 
-def test_readme_of_this_repository_is_in_sync(monkeypatch, capsys):
-  readme = ROOT / 'README.md'
-  if not readme.exists() or '<!-- table:' not in readme.read_text():
-    pytest.skip('README.md has no tables')
+def test_readmes_of_this_repository_are_in_sync(monkeypatch, capsys):
   monkeypatch.chdir(ROOT)
   assert tables.main(['--check']) == 0, capsys.readouterr().err
 
@@ -207,9 +234,9 @@ def test_readme_of_this_repository_is_in_sync(monkeypatch, capsys):
 def test_variants_have_a_table_of_their_own_without_references(tmp_path):
   metrics = {'joint_accuracy': 0.5, 'reference/real/joint_accuracy': 1.0}
   _commit(tmp_path, 'plain', 'swap', metrics)
-  _commit(tmp_path, 'study-lever_a', 'swap', metrics)
+  _commit(tmp_path, 'quickstart_study-lever_a', 'swap', metrics)
   found = tables.read_results(tmp_path)
-  variants = tables.render(tables.TABLES['levers'], found).splitlines()[2:]
+  variants = tables.render(layouts.TABLES['levers'], found).splitlines()[2:]
   assert len(variants) == 1 and variants[0].startswith(
-      '| [study:lever_a](configs/study.py) |')
-  assert 'study' not in tables.render(tables.TABLES['results'], found)
+      '| [quickstart_study:lever_a](configs/quickstart_study.py) |')
+  assert 'study' not in tables.render(layouts.TABLES['results'], found)
