@@ -9,6 +9,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import ml_collections
+from ml_collections.config_flags import config_path
 import numpy as np
 import pytest
 
@@ -32,6 +33,7 @@ from configs import divid_mhad_pixels
 from configs import prior
 from configs import quickstart
 from configs import quickstart_ablation
+from configs import quickstart_speed
 from configs.common import divid
 from configs.common import levers
 from seqdiff import build
@@ -112,6 +114,18 @@ def test_method_fits_the_data(config):
   static_shape = (2,) if per_clip else clips[:2]
   assert factors.static.shape == static_shape + (config.method.static_dim,)
   assert factors.dynamic.shape == clips[:2] + (config.method.dynamic_dim,)
+
+
+@pytest.mark.parametrize('row', quickstart_speed.ROWS)
+def test_options_of_speed_change_themselves_only(row):
+  plain = quickstart.get_config().to_dict()
+  other = quickstart_speed.get_config(row)
+  values = quickstart_speed.ROWS[row]
+  assert all(config_path.get_value(key, other) == value
+             for key, value in values.items())
+  sections = {key.partition('.')[0] for key in values}
+  assert {k for k in plain if other.to_dict()[k] != plain[k]} == sections
+  build.method(other)
 
 
 @pytest.mark.parametrize('row', divid.ABLATIONS)

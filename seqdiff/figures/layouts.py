@@ -174,6 +174,19 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('train steps per second', 'train_step/per_second', ''),
         ),
         variants=True,
+        configs=('*_ablation-*',),
+    ),
+    'options': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (
+            Column('train step, over that beside', 'train_step/ratio_beside',
+                   ''),
+            Column('swap, over that beside', 'swap/ratio_beside', ''),
+            Column('temporary (MiB)', 'train_step/temp_bytes', 'MiB'),
+        ),
+        variants=True,
+        configs=('*_speed-*',),
     ),
     'cost': Table(
         'benchmark',
