@@ -4,6 +4,8 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_air_quality.py
 
+Not run to the end.
+
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 64 hours of each
 sample only, at a fraction of the cost; the estimate of the loss is unbiased but
 for the few values that are missing. `:as_published` decodes all, with the

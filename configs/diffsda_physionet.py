@@ -4,6 +4,9 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_physionet.py
 
+Not run in full: configs/results/diffsda_physionet has results of three seeds,
+2,000 steps and a step size of 2e-4.
+
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 16 hours of each
 stay only, at a fraction of the cost; where values are missing this gives hours
 with few values more weight. `:as_published` decodes all, with the switches of

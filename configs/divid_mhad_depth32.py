@@ -4,7 +4,7 @@
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
 The clips are prepared with --modality=depth --size=32. Results are in
-configs/results/divid_mhad_depth32, of 40 minutes of one core. Departures
+configs/results/divid_mhad_depth32, of two seeds. Departures
 from the paper (whose values are in configs/common/divid.py): depth in place of
 colour, pixels in place of latents; smaller networks on patches of 4x4 pixels
 with coordinates, projected tokens, normalised features; x0 in place of eps, in
@@ -31,7 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
       orthogonality=1e-7)  # By figures/choose_lambda.py.
   with config.method.unlocked():
     config.method.static_kl = config.method.static_frames = None
-  config.method.encoder.residual = True
+  config.method.encoder.update(residual=True, pre_norm=False)
   config.method.denoiser.patch_size = 4
   config.optim = small.optim
   config.train.update(num_steps=6000, save_every=500)

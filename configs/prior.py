@@ -2,8 +2,10 @@
 
   python -m seqdiff.main --config=configs/prior.py \\
       --config.model.workdir=runs/quickstart --workdir=runs/prior
-  python -m seqdiff.main --config=configs/prior.py --mode=generate|explore \\
+  python -m seqdiff.main --config=configs/prior.py --mode=generate \\
       --config.model.workdir=runs/quickstart --workdir=runs/prior
+
+and the same with --mode=explore.
 
 Source: arXiv:2510.05717, Table 8, and released code. Training ends with figures
 of new clips, and of clips of which one kind of code is kept and the other is
