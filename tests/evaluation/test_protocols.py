@@ -8,10 +8,8 @@ import pytest
 
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
-from seqdiff.evaluation import codes
 from seqdiff.evaluation import pairs as pair_lib
 from seqdiff.evaluation.protocols import judge
-from seqdiff.evaluation.protocols import leakage
 from seqdiff.evaluation.protocols import reconstruction
 from seqdiff.evaluation.protocols import swap
 from seqdiff.methods import base
@@ -239,87 +237,6 @@ class TestReconstruction:
 
 
 @pytest.mark.filterwarnings('error')
-class TestLeakage:
-
-  def _run(self, toy, tmp_path, kind, **kw):
-    dataset = toy.make_dataset(80, 2)
-    return leakage.run(toy.make_context(
-        tmp_path, dataset, method=toy.Codes(kind), num_frames=2, **kw))
-
-  def test_codes_that_hold_their_own_factors_do_not_leak(self, toy, tmp_path):
-    metrics, counts = self._run(toy, tmp_path, 'right')
-    assert metrics['s_to_s/who'] == 1.0
-    assert metrics['d_to_d/act'] == 1.0
-    assert metrics['d_to_d/pose'] > 0.99
-    # Best of several probes on 80 clips: chance and about three deviations.
-    for name in 'd_to_s/who', 's_to_d/act':
-      chance = metrics[f'reference/chance/{name}']
-      assert chance < 0.5
-      assert metrics[name] < chance + 0.1
-    assert metrics['s_to_d/pose'] < 0.1
-    assert abs(metrics['leakage']) < 0.15
-    assert counts == {'clips': 80, 'folds': 5}
-
-  def test_dynamic_code_that_holds_all_leaks_all(self, toy, tmp_path):
-    metrics, _ = self._run(toy, tmp_path, 'copy_b')
-    assert metrics['d_to_s/who'] > 0.8  # Beside 20 numbers of noise.
-
-  def test_score_is_the_best_probe_relative_to_chance(
-      self, toy, tmp_path, monkeypatch):
-    # Of two probes each: held out, and in sample.
-    scores = {('s', 'act'): [(0.1, 0.9), (0.6, 0.7)],
-              ('s', 'pose'): [(0.3, 0.4), (0.2, 0.5)]}
-    monkeypatch.setattr(
-        leakage, '_scores', lambda source, static, dynamic, y, factor:
-        scores.get((source, factor.name), [(1.0, 1.0)]))
-    metrics, _ = self._run(toy, tmp_path, 'right')
-    act = toy.make_dataset(80, 2).splits['test'].arrays['labels/act']
-    chance = np.bincount(act).max() / 80
-    assert metrics['reference/chance/s_to_d/act'] == chance
-    assert metrics['reference/chance/s_to_d/pose'] == 0.0
-    assert metrics['s_to_d/act'] == 0.6
-    cross = [(0.6 - chance) / (1 - chance), 0.3, 1.0]  # s->d twice, d->s.
-    assert metrics['leakage'] == pytest.approx(np.mean(cross))
-    assert metrics['average'] == pytest.approx((0.6 + 0.3 + 1.0) / 3)
-    assert metrics['in_sample/average'] == pytest.approx((0.9 + 0.5 + 1.0) / 3)
-
-  def test_probes_know_the_clips_they_were_fitted_to(self):
-    # 20 numbers of noise tell 40 clips apart, but nothing of their labels.
-    rng = np.random.default_rng(0)
-    static, y = rng.normal(size=(40, 20)), np.arange(40) % 2
-    factor = data_batch.Factor('who', 'static', 2)
-    scores = list(leakage._scores('s', static, static[:, None], y, factor))
-    assert len(scores) == 2
-    for held_out, in_sample in scores:
-      assert held_out < 0.75 and in_sample > 0.85
-
-  def test_codes_are_those_of_the_clips_in_any_batch(self, toy, tmp_path):
-    ctx = lambda size: toy.make_context(
-        tmp_path, num_clips=10, batch_size=size)
-    read = lambda size: codes.read(ctx(size), 'test', indices=range(10))
-    found, again = read(4), read(1)
-    arrays = ctx(4).dataset.splits['test'].arrays
-    assert found.mask.shape == (10, 4)
-    expected = data_batch.to_float(arrays['x'][:10, 0, 0, 0, :1])
-    np.testing.assert_allclose(found.static, expected, atol=1e-6)
-    np.testing.assert_array_equal(
-        found.labels['labels/who'], arrays['labels/who'][:10])
-    np.testing.assert_allclose(found.static, again.static, atol=1e-6)
-    np.testing.assert_allclose(found.dynamic, again.dynamic, atol=1e-6)
-
-  def test_factor_of_one_class_is_left_out(self, toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(leakage, '_scores', lambda *_: [(0.5, 0.5)])
-    dataset = toy.make_dataset(10)
-    dataset.splits['test'].arrays['labels/who'][:] = 2
-    metrics, _ = leakage.run(toy.make_context(tmp_path, dataset))
-    assert not [name for name in metrics if 'who' in name]
-    assert np.isfinite(metrics['leakage'])
-
-  def test_fewer_clips_than_folds_are_an_error(self, toy, tmp_path):
-    with pytest.raises(ValueError, match='4 clips; expected at least 5.*num_c'):
-      leakage.run(toy.make_context(tmp_path, num_clips=4))
-
-
 class TestJudge:
 
   def test_accuracy_on_real_clips(self, toy, tmp_path):
