@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 import time
+from typing import Any
 
 from etils import epath
 import jax
@@ -21,10 +22,10 @@ import numpy as np
 
 from seqdiff import model as model_lib
 from seqdiff import prior
-from seqdiff import run
 from seqdiff.core import errors
 from seqdiff.core import preemption
 from seqdiff.core import storage
+from seqdiff.evaluation import context
 from seqdiff.evaluation import results
 from seqdiff.evaluation.protocols import exploration
 from seqdiff.figures import grids
@@ -230,28 +231,29 @@ def draw(
 
 
 def evaluate(
-    explorer: Explorer,
-    workdir: epath.Path,
-    *,
-    num_components: int = 4,
-    num_labelled: int = 256,
+    explorer: Explorer, ctx: context.Context, config: Mapping[str, Any]
 ) -> results.Result:
   """Runs the protocol; writes `<workdir>/results/exploration.json`.
 
-  Its config is the one that the prior was trained with.
+  Args:
+    explorer: the components.
+    ctx: of the prior, see `prior.Sampler.context`.
+    config: of the prior, as JSON can hold it; its section `explore` counts.
+
+  Raises:
+    ValueError: if the result of other settings is there.
   """
-  start = time.time()
-  model, sampler = explorer.model, explorer.sampler
+  start, options = time.time(), config['explore']
   metrics, counts = exploration.run(
-      model.context(), explorer.directions, num_components=num_components,
-      num_labelled=num_labelled)
+      ctx, explorer.directions, num_components=options['num_components'],
+      num_labelled=options['num_labelled'])
+  sampler = explorer.sampler
   result = results.Result(
-      protocol='exploration', version=exploration.VERSION,
-      config=run.to_plain(run.read_config(workdir)),
-      seed=model.config.eval.seed, step=sampler.step, metrics=metrics,
+      protocol='exploration', version=exploration.VERSION, config=config,
+      seed=ctx.seed, step=sampler.step, metrics=metrics,
       counts={**counts, 'sampler_steps': sampler.codes.prior.num_steps},
       wall_seconds=time.time() - start)
-  results.write(workdir, result)
+  results.write(ctx.workdir, result)
   return result
 
 

@@ -127,6 +127,7 @@ def _read(
   params, meta = run.restore_params(
       build.method(config), first_stage.as_trained(config, clip), workdir,
       step=step)
+  run.check_same_method(config, meta['config'])
   return first_stage.bundle(config, dataset, params, workdir), meta['step']
 
 
@@ -161,11 +162,13 @@ class Model:
       *,
       x_init: np.ndarray | None = None,
       seed: int = 0,
+      first: int = 0,
   ) -> np.ndarray:
     """Factors -> clips or series, from `x_init` or noise.
 
     The noise is that of `config.sampler.x_T`; where that needs a clip, it is
-    one for all frames.
+    one for all frames. It is a function of the seed and of the number of the
+    clip, which starts at `first`.
     """
     dynamic = np.asarray(factors.dynamic)
     if x_init is None:
@@ -174,7 +177,7 @@ class Model:
       own = self.config.sampler.x_T
       x_init = noise.fresh(
           own if own in noise.FRESH else 'fresh_shared', self._key(seed),
-          np.arange(len(dynamic)), shape)
+          first + np.arange(len(dynamic)), shape)
     return self._finish(
         codes_sampler.make_decode(self.method)(
             self.params, factors, x_init, None),
@@ -266,15 +269,21 @@ class Model:
     return np.where(batch['observed'], np.asarray(series, np.float32),
                     self._finish(x, batch['mask']))
 
-  def evaluate(self, protocols: Sequence[str]) -> dict[str, results.Result]:
-    """Runs protocols; writes `<workdir>/results/<protocol>.json`."""
+  def evaluate(
+      self, protocols: Sequence[str], *, resume: bool = False
+  ) -> dict[str, results.Result]:
+    """Runs protocols; writes `<workdir>/results/<protocol>.json`.
+
+    With `resume`, results of this model that are there already are kept.
+    """
     runner.check(protocols, self.dataset)
     jury_lib.check(self.config, protocols)
     found = None
     if set(protocols) & set(runner.JUDGED):
       found = jury_lib.jury(self.config, self.dataset, self.workdir)
     return runner.run(self.context(found), protocols,
-                      config=run.to_plain(self.config), step=self.step)
+                      config=run.to_plain(self.config), step=self.step,
+                      resume=resume)
 
   def context(self, jury: judging.Jury | None = None) -> context.Context:
     """What protocols are given."""

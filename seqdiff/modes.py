@@ -39,15 +39,16 @@ def train(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   runner.check(config.eval.protocols, dataset)
   jury.check(config, config.eval.protocols)
   _check_protocols(config, config.eval)
+  for name in config.eval.protocols:
+    results.check_owner(workdir, name, run.to_plain(config))
   if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
-  if not _is_complete(run.train(method, config, dataset, workdir), workdir):
-    return
-  model = model_lib.restore(config, workdir, dataset=dataset)
-  _draw_reconstruction(model)
-  if _has_factors(config):
-    _draw_swap(model)
-  _evaluate(model)
+  if _is_complete(run.train(method, config, dataset, workdir), workdir):
+    model = model_lib.restore(config, workdir, dataset=dataset)
+    _draw_reconstruction(model)
+    if _has_factors(config):
+      _draw_swap(model)
+    _evaluate(model, resume=True)
 
 
 def evaluate(
@@ -100,13 +101,13 @@ def generate(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
 
 def explore(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   """Draws clips with codes moved along components; probes what these tell."""
-  options = config.explore
+  options, plain = config.explore, run.to_plain(config)
+  results.check_owner(workdir, 'exploration', plain)
   alphas = explore_sampler.alphas(options.kappa, options.num_alphas)
-  explorer = explore_lib.find(
-      prior.restore(config, workdir), workdir, num_codes=options.num_codes)
+  sampler = prior.restore(config, workdir)
+  explorer = explore_lib.find(sampler, workdir, num_codes=options.num_codes)
   result = explore_lib.evaluate(
-      explorer, workdir, num_components=options.num_components,
-      num_labelled=options.num_labelled)
+      explorer, sampler.context(config, workdir), plain)
   for path in explore_lib.draw(
       explorer, _clips(explorer.model, options.num_clips), workdir / 'figures',
       alphas=alphas, num_components=options.num_components, x_T=options.x_T,
@@ -158,8 +159,11 @@ def run_mode(
       with another mode, for a mode that the method does not have, and for what
       the mode itself refuses.
   """
-  is_prior = config.method.name == 'prior'
-  if mode not in _OF_PRIORS if is_prior else mode in _OF_PRIORS_ONLY:
+  if config.eval.num_shown < 1:
+    raise ValueError(f'config.eval.num_shown={config.eval.num_shown}; expected '
+                     '1 or more clips in a figure. Raise it.')
+  if (mode not in _OF_PRIORS if config.method.name == 'prior'
+      else mode in _OF_PRIORS_ONLY):
     raise ValueError(
         f'--mode={mode} with method.name={config.method.name}; expected '
         f'--mode={" or ".join(_OF_PRIORS)} of a prior (configs/prior.py), and '
@@ -208,8 +212,8 @@ def _swap_files(config, workdir, a, b) -> None:
       for flag, path in (('a', a), ('b', b))])
   model = model_lib.restore(config, workdir, dataset=dataset)
   frames = grids.pair_animation(*clips, *model.swap(clips, clips[::-1]))
-  names = [p.stem if p.is_file() else p.name for p in (
-      pathlib.Path(path).resolve() for path in (a, b))]
+  names = [p.stem if p.is_file() else p.name
+           for p in (pathlib.Path(path).resolve() for path in (a, b))]
   path = _unused(_figure(workdir, f'swap_{"_".join(names)}.gif'))
   video.write_gif(path, frames)
   print(f'swap: {path}')
@@ -295,9 +299,8 @@ def _has_factors(config) -> bool:
 
 def _check_protocols(config, settings) -> None:
   """Raises ValueError for protocols that an autoencoder has no factors for."""
-  others = [p for p in settings.protocols if p != 'reconstruction']
-  if others:
-    _check_factors(config, f'eval.protocols={", ".join(others)}')
+  if others := set(settings.protocols) - {'reconstruction'}:
+    _check_factors(config, f'eval.protocols={", ".join(sorted(others))}')
 
 
 def _check_factors(config, what: str) -> None:
@@ -310,16 +313,17 @@ def _check_factors(config, what: str) -> None:
         'config of such a method, for which this may be the first stage.')
 
 
-def _evaluate(model: model_lib.Model) -> None:
+def _evaluate(model: model_lib.Model, *, resume: bool = False) -> None:
   """Runs the protocols."""
-  _print(model.evaluate(model.config.eval.protocols), model.workdir)
+  names = model.config.eval.protocols
+  _print(model.evaluate(names, resume=resume), model.workdir)
 
 
 def _print(found, workdir) -> None:
   """The headline of each result."""
   for name, result in found.items():
-    shown = {k: v for k, v in result.metrics.items() if '/' not in k}
-    numbers = ', '.join(f'{k} {v:.4g}' for k, v in sorted(shown.items()))
+    numbers = ', '.join(f'{k} {v:.4g}' for k, v in sorted(
+        result.metrics.items()) if '/' not in k)
     print(f'{name}: {numbers} ({results.path_of(workdir, name)})')
 
 
@@ -346,8 +350,7 @@ def _draw_swap(model: model_lib.Model) -> None:
   """Writes figures/swap.png and, of video, figures/swap.gif."""
   preemption.check()
   count = model.config.eval.num_shown
-  clips = _clips(model, 2 * count)
-  sources, drivers = clips[:count], clips[count:]
+  sources, drivers = np.split(_clips(model, 2 * count), 2)
   path = _figure(model.workdir, 'swap.png')
   if model.dataset.variables:
     drawn = series.swaps(
@@ -385,7 +388,6 @@ def _clips(model: model_lib.Model, count: int) -> np.ndarray:
 
 
 def _figure(workdir: epath.Path, name: str) -> epath.Path:
-  """Path of a figure."""
   return workdir / 'figures' / name
 
 

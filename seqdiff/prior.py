@@ -57,7 +57,9 @@ def train(
       factors, if the prior was trained on codes of another one, and as
       `run.train`.
   """
+  run.check(config)
   model = _model(config)
+  run.claim(config, workdir)  # Before anything is written there.
   codes = _codes(config, model, workdir)
   origin.claim(workdir, _origin(model))
   return run.train(codes.prior, config, codes.dataset, workdir)
@@ -82,6 +84,7 @@ def restore(
   codes = _codes(config, model, workdir)
   params, meta = run.restore_params(
       codes.prior, run.first_batch(config, codes.dataset), workdir)
+  run.check_same_method(config, meta['config'])
   return Sampler(model, codes, params, meta['step'])
 
 
@@ -109,19 +112,16 @@ def evaluate(
   model, settings = sampler.model, config.eval
 
   def generate(batch, keep):
-    # Noise is numbered within a call: each batch has a seed of its own.
-    seed = settings.seed + int(batch['index'][0])
-    clips = sampler.generate(len(batch['index']), seed=seed) if (
-        keep is None) else sampler.complete(batch['x'], keep=keep, seed=seed)
+    numbered = dict(seed=settings.seed, first=int(batch['index'][0]))
+    clips = sampler.generate(len(batch['index']), **numbered) if (
+        keep is None) else sampler.complete(batch['x'], keep=keep, **numbered)
     return data_batch.to_float(clips)
 
-  ctx = model.context(
-      jury.jury(model.config, model.dataset, model.workdir))
   ctx = dataclasses.replace(
-      ctx, workdir=workdir, generate=generate, num_clips=settings.num_clips,
-      seed=settings.seed)
+      sampler.context(config, workdir), generate=generate,
+      jury=jury.jury(model.config, model.dataset, model.workdir))
   return runner.run(ctx, settings.protocols, step=sampler.step,
-                    config=run.to_plain(run.read_config(workdir)))
+                    config=run.to_plain(config))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,12 +163,28 @@ class Sampler:
   params: types.Params
   step: int
 
-  def generate(self, count: int, *, seed: int = 0) -> np.ndarray:
-    """New clips or series, as the model gives them, (count, T, ...)."""
-    return self.model.decode(self.sample(count, seed=seed), seed=seed)
+  def context(
+      self, config: ml_collections.ConfigDict, workdir: epath.Path
+  ) -> context.Context:
+    """What protocols are given: the model, with the settings of the prior."""
+    settings = config.eval
+    return dataclasses.replace(
+        self.model.context(), workdir=workdir, split=settings.split,
+        seed=settings.seed, num_clips=settings.num_clips,
+        batch_size=config.data.eval_batch_size)
+
+  def generate(
+      self, count: int, *, seed: int = 0, first: int = 0
+  ) -> np.ndarray:
+    """New clips or series, as the model gives them, (count, T, ...).
+
+    They are numbers `first`, `first` + 1 and so on of those of the seed.
+    """
+    return self.model.decode(
+        self.sample(count, seed=seed, first=first), seed=seed, first=first)
 
   def complete(
-      self, clips: np.ndarray, *, keep: str, seed: int = 0
+      self, clips: np.ndarray, *, keep: str, seed: int = 0, first: int = 0
   ) -> np.ndarray:
     """Clips of which one kind of code is kept and the other is sampled.
 
@@ -176,6 +192,7 @@ class Sampler:
       clips: (B, T, ...), as the model takes them.
       keep: 'static' or 'dynamic'.
       seed: of all noise.
+      first: number of the first clip, as in `generate`.
 
     Returns:
       (B, T, ...).
@@ -186,13 +203,15 @@ class Sampler:
     """
     known = self.model.encode(clips)
     return self.model.decode(self.sample(
-        len(clips), seed=seed, known=known, keep=keep), seed=seed)
+        len(clips), seed=seed, first=first, known=known, keep=keep),
+        seed=seed, first=first)
 
   def sample(
       self,
       count: int,
       *,
       seed: int = 0,
+      first: int = 0,
       known: base.Factors | None = None,
       keep: str | None = None,
       batch_size: int = 1024,
@@ -202,6 +221,7 @@ class Sampler:
     Args:
       count: number of clips.
       seed: of the noise.
+      first: number of the first clip, as in `generate`.
       known: see there.
       keep: see there.
       batch_size: clips at once, at most; the result does not depend on it.
@@ -225,7 +245,7 @@ class Sampler:
       # The last batch begins anew with the first clips: all have one size.
       index = np.arange(start, start + min(batch_size, count)) % count
       of_index = jax.tree.map(lambda a: np.asarray(a)[index], known)
-      found = draw(self.params, (index, of_index), key)
+      found = draw(self.params, (first + index, of_index), key)
       parts.append(np.asarray(prior.join(found)))
     z = np.concatenate(parts)[:count] * std + mean
     found = jax.device_get(prior.split(z))

@@ -1,5 +1,6 @@
 """A run: what it trains on, its optimizer, its parameters."""
 
+from collections.abc import Mapping
 import json
 import os
 from typing import Any
@@ -18,6 +19,7 @@ from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
+from seqdiff.evaluation import results
 from seqdiff.methods import base
 from seqdiff.methods import latent
 from seqdiff.methods import started
@@ -26,6 +28,9 @@ from seqdiff.training import loop
 from seqdiff.training import optim
 from seqdiff.training import parallel
 from seqdiff.training import writer
+
+# Of a method: how it is computed, and what only its training does.
+_HOW = ('dtype', 'remat', 'frames_per_step', 'noise_draws')
 
 
 def read_config(workdir: str | os.PathLike[str]) -> ml_collections.ConfigDict:
@@ -91,38 +96,84 @@ def train(
     ValueError: if the directory belongs to another config, or anything that
       `training.loop.train` raises.
   """
-  plain = to_plain(config)
+  driver = check(config)
   method = first_stage.starting(method, config, dataset)
   clips, dataset = dataset, first_stage.open_cache(config, dataset)
   sample = first_batch(config, dataset)
   method = _starting(method, config, sample)
-  tx = optimizer(config)
-  driver = parallel.make_parallel(
-      config.train.parallel, fsdp=config.train.fsdp)
-  # A judge has no such key.
-  num_parts = config.train.num_parts if 'num_parts' in config.train else 1
-  driver.check_batch_size(config.data.batch_size, num_parts=num_parts)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,
       batch_size=config.data.batch_size, process_index=jax.process_index(),
       process_count=jax.process_count(), **cut(config))
-  plan = loop.Plan(
-      seed=config.seed, num_steps=config.train.num_steps,
-      log_every=config.train.log_every, save_every=config.train.save_every,
-      ema_decay=config.optim.ema_decay, clip_norm=config.optim.clip_norm,
-      num_parts=num_parts, config=plain)
   _rehearse(method, sample)
   # Only now: a config that cannot work must not own the directory.
-  writer.claim_workdir(workdir, plain)
+  claim(config, workdir)
   first_stage.claim(config, clips, workdir)
   checkpointer = checkpoint.Checkpointer(
       workdir / 'checkpoints', keep_last=config.train.keep_last)
   try:
     return loop.train(
-        method, tx, make_batches, plan=plan, checkpointer=checkpointer,
+        method, optimizer(config), make_batches, plan=_plan(config),
+        checkpointer=checkpointer,
         parallel=driver, writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
+
+
+def check(config: ml_collections.ConfigDict) -> parallel.Parallel:
+  """The driver of a training.
+
+  Raises:
+    ValueError: for settings with which no training can start.
+  """
+  driver = parallel.make_parallel(
+      config.train.parallel, fsdp=config.train.fsdp)
+  driver.check_batch_size(
+      config.data.batch_size, num_parts=_plan(config).num_parts)
+  optimizer(config)
+  return driver
+
+
+def claim(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
+  """Makes the directory that of this config, see `writer.claim_workdir`.
+
+  What does not change a training may differ.
+  """
+  writer.claim_workdir(
+      workdir, to_plain(config), ignore=results.WITHOUT_EFFECT)
+
+
+def check_same_method(
+    config: ml_collections.ConfigDict, trained: Mapping[str, Any]
+) -> None:
+  """Raises ValueError if a run has trained another method than the config's.
+
+  Args:
+    config: what was given.
+    trained: the config that is kept with the checkpoint. What came to configs
+      since may be missing there.
+  """
+  given, there = to_plain(config)['method'], trained['method']
+  differences = [
+      f'{key}: {there[key]} there, {given[key]} here'
+      for key in sorted(given.keys() & there.keys())
+      if key not in _HOW and given[key] != there[key]]
+  if differences:
+    raise ValueError(
+        'The run was trained with another config.method: '
+        f'{"; ".join(differences)}. Expected the same values: give the config '
+        'that it was trained with, or another --workdir.')
+
+
+def _plan(config) -> loop.Plan:
+  """How long is trained, and what is kept."""
+  return loop.Plan(
+      seed=config.seed, num_steps=config.train.num_steps,
+      log_every=config.train.log_every, save_every=config.train.save_every,
+      ema_decay=config.optim.ema_decay, clip_norm=config.optim.clip_norm,
+      # A judge has no such key.
+      num_parts=config.train.num_parts if 'num_parts' in config.train else 1,
+      config=to_plain(config))
 
 
 def _starting(method, config, sample) -> base.Trainable:

@@ -51,7 +51,8 @@ def test_a_model_of_other_weights_is_refused(model, tmp_path, monkeypatch):
   config = prior_config.get_config()
   assert prior.train(config, tmp_path) == 'trained'
   monkeypatch.setattr(
-      run, 'restore_params', lambda *args: ({}, {'step': 1}))
+      run, 'restore_params', lambda *args: (
+          {}, {'step': 1, 'config': run.to_plain(config)}))
   assert prior.restore(config, tmp_path).step == 1
   model.params = {'w': np.float32([[1, 1], [1, 2]])}
   for mode in 'train', 'generate', 'explore':
@@ -80,6 +81,35 @@ def _sampler(model, tmp_path):
   params = found.prior.init(
       jax.random.key(0), {'x': np.zeros((1, 1, found.prior.size))})
   return prior.Sampler(model, found, params, 1)
+
+
+def test_nothing_is_read_for_a_training_that_cannot_start(
+    model, tmp_path, monkeypatch):
+  monkeypatch.setattr(prior.code_lib, 'read', None)
+  config = prior_config.get_config()
+  for change, message in (
+      ({'train.num_steps': 0}, 'num_steps'),
+      ({'data.batch_size': 127}, 'batch size is 127 and there are 8 devices')):
+    wrong = config.copy_and_resolve_references()
+    wrong.update_from_flattened_dict(change)
+    with pytest.raises(ValueError, match=message):
+      prior.train(wrong, tmp_path / 'new')
+  assert not (tmp_path / 'new').exists()
+
+
+def test_directory_of_another_run_is_left_as_it_is(model, tmp_path):
+  config = prior_config.get_config()
+  writer.claim_workdir(tmp_path, {'seed': 3})
+  with pytest.raises(ValueError, match='belongs to another configuration'):
+    prior.train(config, tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ['config.json']
+
+
+def test_samples_are_numbered(model, tmp_path):
+  sampler = _sampler(model, tmp_path)
+  whole, last = sampler.sample(5, seed=2), sampler.sample(2, seed=2, first=3)
+  np.testing.assert_allclose(last.static, whole.static[3:], atol=1e-5)
+  np.testing.assert_allclose(last.dynamic, whole.dynamic[3:], atol=1e-5)
 
 
 @pytest.mark.parametrize('keep', ['static', 'dynamic'])

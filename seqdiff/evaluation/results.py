@@ -23,6 +23,9 @@ import jax
 
 from seqdiff.core import storage
 
+# Keys of configs that change neither what is trained nor what is measured.
+WITHOUT_EFFECT = ('data.data_dir', 'data.in_memory', 'data.eval_batch_size')
+
 
 def config_hash(config: Mapping[str, Any]) -> str:
   """First 16 hex digits of the sha256 of the config as canonical JSON."""
@@ -85,13 +88,31 @@ def check_owner(
   path = path_of(workdir, protocol)
   if not path.exists():
     return
-  theirs, ours = read(path).config_hash, config_hash(config)
+  theirs, ours = map(_owner, (read(path).config, config))
   if theirs != ours:
     raise ValueError(
         f'{path} holds the result of another run: its config hash is '
         f'{theirs}, that of this run is {ours}. '
         'Choose another workdir, or remove the file if it is not needed.'
     )
+
+
+def find(
+    workdir: str | os.PathLike[str],
+    protocol: str,
+    config: Mapping[str, Any],
+    *,
+    version: int,
+    step: int,
+) -> Result | None:
+  """The result of this very run, or None if it has none yet."""
+  path = path_of(workdir, protocol)
+  if not storage.exists(path):
+    return None
+  found = read(path)
+  same = _owner(found.config) == _owner(config)
+  return found if same and (found.version, found.step) == (
+      version, step) else None
 
 
 def write(workdir: str | os.PathLike[str], result: Result) -> epath.Path:
@@ -160,6 +181,16 @@ def read(path: str | os.PathLike[str]) -> Result:
         'hand; evaluate the run again.'
     )
   return result
+
+
+def _owner(config: Mapping[str, Any]) -> str:
+  """The hash of what a result depends on."""
+  config = json.loads(_canonical(config))
+  for key in WITHOUT_EFFECT:
+    section, _, name = key.partition('.')
+    if section in config:
+      config[section].pop(name, None)
+  return config_hash(config)
 
 
 def _canonical(config: Mapping[str, Any]) -> str:

@@ -71,6 +71,7 @@ def run(
     *,
     config: Mapping[str, Any],
     step: int,
+    resume: bool = False,
 ) -> dict[str, results.Result]:
   """Runs the protocols and writes `<workdir>/results/<name>.json`.
 
@@ -79,6 +80,7 @@ def run(
     names: which protocols.
     config: the whole config of the run, as JSON can hold it.
     step: number of updates of the parameters.
+    resume: whether results of this very run that are there are kept.
 
   Returns:
     The results by name.
@@ -94,6 +96,11 @@ def run(
   found = {}
   for name in names:
     preemption.check()
+    done = resume and results.find(
+        ctx.workdir, name, config, version=PROTOCOLS[name].VERSION, step=step)
+    if done:
+      found[name] = done
+      continue
     start = time.time()
     metrics, counts = PROTOCOLS[name].run(ctx)
     found[name] = results.Result(

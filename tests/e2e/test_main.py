@@ -127,6 +127,17 @@ class TestOtherModes:
     assert str(path) in ended.out
     np.testing.assert_array_equal(_picture(path), before)
 
+  @pytest.mark.parametrize('mode', ['swap', 'reconstruct', 'evaluate'])
+  def test_another_method_of_the_same_shapes_is_refused(
+      self, run_dir, cli, small, mode):
+    files = [p for p in run_dir.rglob('*') if p.is_file()]
+    before = {p: p.stat().st_mtime_ns for p in files}
+    ended = cli(*small, f'--workdir={run_dir}', f'--mode={mode}',
+                '--config.method.unit_codes=True')
+    assert ended.code == 2
+    assert 'unit_codes: False there, True here. Expected the sa' in ended.err
+    assert {p: p.stat().st_mtime_ns for p in files} == before
+
   def test_another_sampler_draws_from_the_same_run(
       self, run_dir, cli, small):
     path = run_dir / 'figures' / 'reconstruction.png'
@@ -139,7 +150,8 @@ class TestOtherModes:
   def test_run_that_is_done_trains_no_further(
       self, run_dir, cli, small, monkeypatch):
     judged = []
-    monkeypatch.setattr(modes, '_evaluate', judged.append)
+    monkeypatch.setattr(
+        modes, '_evaluate', lambda model, resume: judged.append(model))
     before = (run_dir / 'metrics.jsonl').read_text()
     ended = cli(*small, f'--workdir={run_dir}')
     assert ended.code == 0, ended.err

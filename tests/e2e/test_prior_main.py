@@ -67,6 +67,8 @@ def test_generated_clips_are_decoded_samples(runs):
   clips = sampler.generate(3, seed=1)
   np.testing.assert_array_equal(clips, sampler.model.decode(factors, seed=1))
   assert not np.array_equal(clips, sampler.generate(3, seed=2))
+  last = sampler.generate(2, seed=1, first=1).astype(int)
+  assert np.abs(last - clips[1:]).max() <= 1  # Rounding.
 
 
 @pytest.mark.parametrize('keep', [None, 'static'])

@@ -27,6 +27,27 @@ def test_result_files_hold_what_the_protocols_say(toy, tmp_path):
     assert 0.0 < written.wall_seconds < 60.0
 
 
+def test_what_is_done_is_kept_if_asked(toy, tmp_path, monkeypatch):
+  again = lambda step, resume: runner.run(
+      toy.make_context(tmp_path), NAMES, config=CONFIG, step=step,
+      resume=resume)
+  before, ran = again(50, False), []
+  for protocol in reconstruction, judge:
+    monkeypatch.setattr(
+        protocol, 'run', lambda ctx, name=protocol: ran.append(name) or (
+            {'mse': 0.0}, {}))
+  assert again(50, True) == before and not ran
+  monkeypatch.setattr(judge, 'VERSION', judge.VERSION + 1)
+  found = again(50, True)
+  assert ran == [judge] and found['reconstruction'] == before['reconstruction']
+  ran.clear()
+  again(50, False)
+  assert ran == [reconstruction, judge]
+  ran.clear()
+  again(60, True)  # Of other weights.
+  assert ran == [reconstruction, judge]
+
+
 def test_every_protocol_is_known_by_its_file():
   for name, protocol in runner.PROTOCOLS.items():
     if name in downstream.PROTOCOLS:

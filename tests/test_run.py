@@ -1,0 +1,50 @@
+"""Tests of `run`: which runs are the same, and which checkpoints fit."""
+
+import pytest
+
+from configs import quickstart
+from seqdiff import run
+from seqdiff.evaluation import results
+
+
+def _config(**changes):
+  config = quickstart.get_config()
+  with config.unlocked():
+    config.data.update(data_dir='here', in_memory=True)
+  config.update_from_flattened_dict(changes)
+  return config
+
+
+_RUN_ONLY = {'data.data_dir': 'there', 'data.in_memory': False,
+             'data.eval_batch_size': 8}
+
+
+@pytest.mark.parametrize('key', _RUN_ONLY)
+def test_where_data_are_and_how_many_are_looked_at_is_no_other_run(
+    tmp_path, key):
+  assert set(_RUN_ONLY) == set(results.WITHOUT_EFFECT)
+  run.claim(_config(), tmp_path)
+  other = _config(**{key: _RUN_ONLY[key]})
+  run.claim(other, tmp_path)
+  result = results.Result(
+      protocol='swap', version=1, config=run.to_plain(_config()), seed=0,
+      step=1, counts={}, metrics={}, wall_seconds=1.0)
+  results.write(tmp_path, result)
+  results.check_owner(tmp_path, 'swap', run.to_plain(other))
+  with pytest.raises(ValueError, match='data.size: 16 there, 8 here'):
+    run.claim(_config(**{'data.size': 8}), tmp_path)
+  with pytest.raises(ValueError, match='the result of another run'):
+    results.check_owner(
+        tmp_path, 'swap', run.to_plain(_config(**{'data.size': 8})))
+
+
+def test_checkpoint_of_another_method_is_refused():
+  trained = run.to_plain(_config())
+  run.check_same_method(_config(**{'method.dtype': 'bfloat16',
+                                   'sampler.num_steps': 3}), trained)
+  del trained['method']['recolour']  # Of before there was such a key.
+  run.check_same_method(_config(), trained)
+  with pytest.raises(ValueError, match='diffusion.*p_mean.*unit_codes: False '
+                                       'there, True here'):
+    run.check_same_method(_config(**{
+        'method.unit_codes': True, 'method.diffusion.p_mean': 0.0}), trained)
