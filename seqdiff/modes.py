@@ -39,8 +39,6 @@ def train(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   runner.check(config.eval.protocols, dataset)
   jury.check(config, config.eval.protocols)
   _check_protocols(config, config.eval)
-  for name in config.eval.protocols:
-    results.check_owner(workdir, name, run.to_plain(config))
   if _has_factors(config):
     swap_sampler.make_swap(method, x_T=config.sampler.x_T)
   if _is_complete(run.train(method, config, dataset, workdir), workdir):

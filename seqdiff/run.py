@@ -138,9 +138,15 @@ def claim(config: ml_collections.ConfigDict, workdir: epath.Path) -> None:
   """Makes the directory that of this config, see `writer.claim_workdir`.
 
   What does not change a training may differ.
+
+  Raises:
+    ValueError: as there, and if results of its protocols are there that were
+      made with other settings.
   """
-  writer.claim_workdir(
-      workdir, to_plain(config), ignore=results.WITHOUT_EFFECT)
+  plain = to_plain(config)
+  writer.claim_workdir(workdir, plain, ignore=results.WITHOUT_EFFECT)
+  for name in plain.get('eval', {}).get('protocols', ()):  # Judges: none.
+    results.check_owner(workdir, name, plain)
 
 
 def check_same_method(

@@ -15,16 +15,18 @@ def _config(**changes):
   return config
 
 
-_RUN_ONLY = {'data.data_dir': 'there', 'data.in_memory': False,
-             'data.eval_batch_size': 8}
+_OTHER = {'data.data_dir': 'there', 'data.in_memory': False,
+          'data.eval_batch_size': 8, 'eval.num_shown': 2}
 
 
-@pytest.mark.parametrize('key', _RUN_ONLY)
+@pytest.mark.parametrize('key', _OTHER)
 def test_where_data_are_and_how_many_are_looked_at_is_no_other_run(
     tmp_path, key):
-  assert set(_RUN_ONLY) == set(results.WITHOUT_EFFECT)
+  assert set(results.WITHOUT_EFFECT) - set(_OTHER) == {
+      f'explore.{name}' for name in (
+          'kappa', 'num_alphas', 'num_clips', 'x_T')}
   run.claim(_config(), tmp_path)
-  other = _config(**{key: _RUN_ONLY[key]})
+  other = _config(**{key: _OTHER[key]})
   run.claim(other, tmp_path)
   result = results.Result(
       protocol='swap', version=1, config=run.to_plain(_config()), seed=0,
@@ -36,6 +38,15 @@ def test_where_data_are_and_how_many_are_looked_at_is_no_other_run(
   with pytest.raises(ValueError, match='the result of another run'):
     results.check_owner(
         tmp_path, 'swap', run.to_plain(_config(**{'data.size': 8})))
+
+
+def test_results_of_other_settings_are_seen_before_training(tmp_path):
+  other = _config(**{'eval.num_pairs': 3})
+  results.write(tmp_path, results.Result(
+      protocol='swap', version=1, config=run.to_plain(other), seed=0, step=1,
+      counts={}, metrics={}, wall_seconds=1.0))
+  with pytest.raises(ValueError, match='swap.json holds the result of another'):
+    run.claim(_config(), tmp_path)
 
 
 def test_checkpoint_of_another_method_is_refused():

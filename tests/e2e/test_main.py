@@ -97,7 +97,7 @@ class TestTrain:
       assert f'{name}_accuracy' in metrics('swap')
       assert f'reference/copy_a/{name}_accuracy' in metrics('swap')
     assert 0.0 < metrics('reconstruction')['mse'] < 1.0
-    assert 'd_to_s/body' in metrics('leakage')
+    assert 's_to_d/angles' in metrics('leakage')
     judge = results.read(results.path_of(run_dir / 'judges', 'judge'))
     assert 'body_accuracy' in judge.metrics
     assert judge.counts['clips'] == 12

@@ -183,9 +183,13 @@ def test_exploring_draws_components_and_probes_them(runs, cli):
   # Another range is another picture of the same run.
   picture = runs / 'prior/figures/explore_static_1.png'
   before = picture.read_bytes()
-  assert cli(*_flags(runs), '--mode=explore', '--config.explore.kappa=3',
-             '--config.explore.num_components=1').code == 0
+  assert cli(*_flags(runs), '--mode=explore',
+             '--config.explore.kappa=3').code == 0
   assert picture.read_bytes() != before
+  # But another number of components is another result.
+  ended = cli(*_flags(runs), '--mode=explore',
+              '--config.explore.num_components=1')
+  assert ended.code == 2 and 'the result of another run' in ended.err
 
 
 def test_components_are_sampled_once(runs, tmp_path, monkeypatch):
