@@ -31,7 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
       orthogonality=1e-7)  # By figures/choose_lambda.py.
   with config.method.unlocked():
     config.method.static_kl = config.method.static_frames = None
-  config.method.encoder.update(residual=True, pre_norm=False)
+  config.method.encoder.residual = True
   config.method.denoiser.patch_size = 4
   config.optim = small.optim
   config.train.update(num_steps=6000, save_every=500)
