@@ -159,7 +159,8 @@ def check_same_method(
     trained: the config that is kept with the checkpoint. What came to configs
       since may be missing there.
   """
-  given, there = to_plain(config)['method'], trained['method']
+  given, there = (writer.flatten(c['method']) for c in (
+      to_plain(config), trained))
   differences = [
       f'{key}: {there[key]} there, {given[key]} here'
       for key in sorted(given.keys() & there.keys())

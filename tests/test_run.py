@@ -53,9 +53,10 @@ def test_checkpoint_of_another_method_is_refused():
   trained = run.to_plain(_config())
   run.check_same_method(_config(**{'method.dtype': 'bfloat16',
                                    'sampler.num_steps': 3}), trained)
-  del trained['method']['recolour']  # Of before there was such a key.
+  # Of before there were such keys.
+  del trained['method']['recolour'], trained['method']['encoder']['features']
   run.check_same_method(_config(), trained)
-  with pytest.raises(ValueError, match='diffusion.*p_mean.*unit_codes: False '
+  with pytest.raises(ValueError, match='diffusion.p_mean: .*unit_codes: False '
                                        'there, True here'):
     run.check_same_method(_config(**{
         'method.unit_codes': True, 'method.diffusion.p_mean': 0.0}), trained)

@@ -64,7 +64,7 @@ def claim_workdir(
     storage.write(path, json.dumps(config, indent=2) + '\n')
   multihost_utils.sync_global_devices('claim')
   agreement.require_all(path.exists(), path)
-  theirs, yours = _flat(json.loads(path.read_text('utf-8'))), _flat(config)
+  theirs, yours = flatten(json.loads(path.read_text('utf-8'))), flatten(config)
   absent = '(absent)'
   differences = [
       f'{key}: {theirs.get(key, absent)} there, {yours.get(key, absent)} here'
@@ -78,6 +78,16 @@ def claim_workdir(
         ' --workdir for this configuration, or set these values as they are'
         ' there.'
     )
+
+
+def flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
+  """Nested dicts as one dict with dotted keys."""
+  if not isinstance(tree, dict) or not tree:
+    return {prefix: tree}
+  flat = {}
+  for key, value in tree.items():
+    flat.update(flatten(value, f'{prefix}.{key}' if prefix else str(key)))
+  return flat
 
 
 class MetricWriter:
@@ -181,13 +191,3 @@ def _until(path: epath.Path, step: int) -> str:
   """The rows up to `step`, without a torn last line; none if no file."""
   rows = read_metrics(path) if path.exists() else []
   return ''.join(json.dumps(row) + '\n' for row in rows if row['step'] <= step)
-
-
-def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:
-  """Nested dicts as one dict with dotted keys."""
-  if not isinstance(tree, dict) or not tree:
-    return {prefix: tree}
-  flat = {}
-  for key, value in tree.items():
-    flat.update(_flat(value, f'{prefix}.{key}' if prefix else str(key)))
-  return flat
