@@ -61,7 +61,9 @@ TASKS = (
 METHODS = {'VAE': 'vae', 'GLR': 'glr', 'DiffSDA': 'diffsda'}
 _TRIVIAL = {
     'constant': ('constant',),
+    'median': ('median',),
     'mean of the month': ('seasonal',),
+    'median of the month': ('seasonal_median',),
     'mean and deviation, linear': ('mean_std_logistic', 'mean_std_ridge'),
     'mean and deviation, random forest': ('random_forest',),
     'supervised predictor': ('supervised',),

@@ -38,7 +38,21 @@ def test_regressors_know_what_the_features_tell():
   assert found['constant'] == pytest.approx(x[:200, 1].mean() + 5)
 
 
+def test_no_constant_beats_the_median_in_absolute_error():
+  rain = np.array([0.0, 0.0, 0.0, 1.0, 19.0])  # The mean is 4.
+  found = trivial.regress(np.zeros((5, 1)), rain, np.zeros((5, 1)), seed=0)
+  error = lambda name: np.abs(found[name] - rain).mean()
+  assert error('median') == 4.0 and error('constant') == 6.0
+
+
 def test_by_class_is_the_mean_of_the_class_or_of_all():
   found = trivial.by_class(
       np.array([0, 0, 3]), np.array([1.0, 3.0, 8.0]), np.array([3, 0, 5]))
   np.testing.assert_array_equal(found, [8, 2, 4])
+
+
+def test_by_class_can_be_the_median():
+  found = trivial.by_class(
+      np.array([0, 0, 0, 3]), np.array([0.0, 1.0, 8.0, 3.0]),
+      np.array([0, 5]), reduce=np.median)
+  np.testing.assert_array_equal(found, [1, 2])
