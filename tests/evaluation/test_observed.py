@@ -90,6 +90,17 @@ class TestReconstruction:
     found = self._run(toy, tmp_path, batch_size=batch_size)[0]
     assert found == pytest.approx(self._run(toy, tmp_path)[0])
 
+  def test_the_other_series_is_not_the_one_before(self, toy, tmp_path):
+    # Two stations of 12 months each, one colder by 4 throughout.
+    dataset = make_dataset(np.repeat([-2.0, 2.0], 12)[:, None, None]
+                           * np.ones((2, 2)))
+    metrics, _ = reconstruction.run(toy.make_context(
+        tmp_path, dataset, method=Copy(), num_frames=2))
+    assert 0.25 < metrics['reference/random_pair/mse'] / 16 < 0.75
+    metrics, _ = reconstruction.run(toy.make_context(
+        tmp_path, dataset, method=Copy(), num_frames=2, num_clips=1))
+    assert 'reference/random_pair/mse' not in metrics
+
   def test_variable_that_was_never_observed_has_no_error(self):
     sums = observed.error_sums(
         np.ones((1, 3, 2)), np.zeros((1, 3, 2)),

@@ -110,6 +110,14 @@ class TestSwap:
     assert _headline(metrics, 'reference/first_stage/') == pytest.approx(
         [share, 1.0, share])
 
+  @pytest.mark.parametrize('num_pairs', [1, 3, 4])
+  def test_clips_of_the_pair_itself_are_no_random_pair(
+      self, toy, tmp_path, num_pairs):
+    metrics, _ = swap.run(toy.make_context(
+        tmp_path, num_pairs=num_pairs, both_orders=True))
+    assert ('reference/random_pair/joint_accuracy' in metrics) == (
+        num_pairs == 4)
+
   def test_chance_of_dynamic_classes(self, toy, tmp_path):
     dataset = toy.make_dataset(factors=(toy.WHO, toy.ACT))
     metrics, _ = swap.run(toy.make_context(tmp_path, dataset))
@@ -230,10 +238,24 @@ class TestReconstruction:
     found = self._run(toy, tmp_path, batch_size=batch_size)[0]
     assert found == pytest.approx(expected)
 
+  def test_the_other_clip_is_a_random_one_and_never_the_clip_itself(
+      self, toy, tmp_path):
+    row = 'reference/random_pair/mse'
+    run = lambda clips, seed: reconstruction.run(toy.make_context(
+        tmp_path, _plain_dataset(clips, np.ones(np.shape(clips))),
+        method=Constant(), num_frames=2, seed=seed))[0]
+    for seed in range(4):
+      assert run([[0, 0], [255, 255]], seed)[row] == pytest.approx(1.0)
+    # Of one scene are 15 clips on end: the one before is nearly always alike.
+    scenes = [[0, 0]] * 15 + [[255, 255]] * 15
+    assert 0.3 < run(scenes, 0)[row] < 0.7
+    assert run(scenes, 0)[row] != run(scenes, 2)[row]
+
   def test_number_of_clips_is_limited(self, toy, tmp_path):
     metrics, counts = self._run(toy, tmp_path, num_clips=1)
     assert counts == {'clips': 1, 'frames': 2}
     assert metrics['mse'] == pytest.approx((0.16 + 0.36) / 2)
+    assert 'reference/random_pair/mse' not in metrics  # There is no other.
 
 
 @pytest.mark.filterwarnings('error')

@@ -1,12 +1,14 @@
 """The reconstruction protocol: error of clips decoded from their own factors.
 
-Version 1. Mean squared error in units of the [0, 1] pixel range (as the field
-reports it) and PSNR = -10 log10 of it, from fresh noise and from the clip's
-own x_T by the reverse ODE. The second shows that the ODE is inverted; only
-the first says what the factors hold. Reference rows: another clip of the
-split, and the mean frame. `flicker` is the error of the change from frame to
-frame, sum |(x'_{t+1} - x'_t) - (x_{t+1} - x_t)| / sum |x_{t+1} - x_t|: 1 for a
-clip that stands still, more if frames are drawn without regard to each other.
+Version 2, in which the other clip is a random one: the one before, as in
+version 1, may be of the same scene. Mean squared error in units of the [0, 1]
+pixel range (as the field reports it) and PSNR = -10 log10 of it, from fresh
+noise and from the clip's own x_T by the reverse ODE. The second shows that the
+ODE is inverted; only the first says what the factors hold. Reference rows:
+another clip of the split, if there is one, and the mean frame. `flicker` is the
+error of the change from frame to frame, sum |(x'_{t+1} - x'_t) - (x_{t+1} -
+x_t)| / sum |x_{t+1} - x_t|: 1 for a clip that stands still, more if frames are
+drawn without regard to each other.
 
 Of series it is the error over what was observed, normalised, and of each
 variable the mean absolute error in its unit, `mae/<variable>`. Reference rows:
@@ -29,7 +31,7 @@ from seqdiff.evaluation import context
 from seqdiff.evaluation import observed
 from seqdiff.sampling import reconstruct
 
-VERSION = 1
+VERSION = 2
 
 
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
@@ -76,14 +78,15 @@ def _of_series(ctx, samplers) -> tuple[dict[str, float], dict[str, int]]:
   """As `run`, of series."""
   key = keys.named(jax.random.key(ctx.seed), 'reconstruction')
   indices, sums = _indices(ctx), collections.defaultdict(float)
-  others = _clips(ctx, np.roll(indices, 1))
+  others = _clips(ctx, _others(ctx, indices))
   for (batch, x, mask), (other, x_other, _) in zip(
       _clips(ctx, indices), others):
     seen = batch['observed'] & mask[..., None]
     for row, sample in samplers.items():
       sums[row] += observed.error_sums(sample(ctx.params, batch, key), x, seen)
-    sums['reference/random_pair/'] += observed.error_sums(
-        x_other, x, seen & other['observed'])
+    if len(indices) > 1:
+      sums['reference/random_pair/'] += observed.error_sums(
+          x_other, x, seen & other['observed'])
     sums['reference/constant/'] += observed.error_sums(
         np.zeros(x.shape), x, seen)
   metrics = {}
@@ -99,20 +102,30 @@ def _reference_errors(ctx) -> dict[str, float]:
   """The errors of another clip and of the mean frame."""
   indices = _indices(ctx)
   error, count, sums = 0.0, 0, []
-  others = _clips(ctx, np.roll(indices, 1))
+  others = _clips(ctx, _others(ctx, indices))
   for (_, x, mask), (_, other, _) in zip(_clips(ctx, indices), others):
     error += _squared_error(other, x, mask)
     sums.append(_sums(x, mask))
     count += int(mask.sum())
   # The mean frame is the best constant: its error is the variance.
   total, square = (sum(part[i] for part in sums) / count for i in (0, 1))
-  return {'reference/random_pair/': error / count,
-          'reference/constant/': float(np.mean(square - total**2)) / 4.0}
+  found = {'reference/constant/': float(np.mean(square - total**2)) / 4.0}
+  if len(indices) > 1:
+    found['reference/random_pair/'] = error / count
+  return found
 
 
 def _indices(ctx) -> np.ndarray:
   """The clips that are judged."""
   return np.arange(min(ctx.num_clips, len(ctx.dataset.splits[ctx.split])))
+
+
+def _others(ctx, indices) -> np.ndarray:
+  """For each clip another one: the next on a random round of all of them."""
+  order = np.random.default_rng([VERSION, ctx.seed]).permutation(len(indices))
+  others = np.empty_like(indices)
+  others[order] = indices[np.roll(order, 1)]
+  return others
 
 
 def _clips(ctx, indices):

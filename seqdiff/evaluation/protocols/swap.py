@@ -10,7 +10,8 @@ Reference rows say what the numbers mean; each is scored like a swap:
   real                 the clip a itself, against its own labels (the judge)
   self_reconstruction  a decoded from its own factors, against its own labels
   first_stage          a through the first stage of a latent method only
-  random_pair          a third real clip c, against a and b (chance by copying)
+  random_pair          a third real clip c, against a and b (chance by copying);
+                       of four pairs or more, for it is the a of another one
   copy_a, copy_b       the real clip a (b), against a and b
   constant             the mean frame of the clips, against a and b
   chance               uniform guesses of the classes (no judge)
@@ -53,7 +54,8 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
     if hasattr(ctx.method, 'through_first_stage'):
       clips = ctx.method.through_first_stage(ctx.params, real['a'])
       yield 'first_stage', clips, a, a
-    yield 'random_pair', real['c'], a, b
+    if len(pairs.a) > 3:
+      yield 'random_pair', real['c'], a, b
     yield 'copy_a', real['a'], a, b
     yield 'copy_b', real['b'], a, b
     yield 'constant', jnp.broadcast_to(mean_frame, real['a'].shape), a, b
