@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from configs import diffsda_air_quality
+from configs import diffsda_etth1
+from configs import diffsda_physionet
 from configs import glr_air_quality
 from configs import glr_etth1
 from configs import glr_physionet
@@ -86,6 +88,13 @@ def test_months_are_another_form_of_the_data(module):
   assert weeks.train.num_steps > months.train.num_steps
   with pytest.raises(ValueError, match="Unknown variant 'as_published'"):
     module.get_config('as_published')
+
+
+@pytest.mark.parametrize('module', [
+    diffsda_air_quality, diffsda_etth1, diffsda_physionet])
+def test_what_is_trained_as_published_is_judged_as_published(module):
+  protocols = module.get_config('as_published').eval.protocols
+  assert protocols and all(p.endswith('_as_published') for p in protocols)
 
 
 def test_options_of_the_simulation_reach_the_set():

@@ -49,6 +49,9 @@ def vary(
 ) -> ml_collections.ConfigDict:
   """The config, with the switches of the released code if `as_published`.
 
+  It is then judged by published protocols only: where its series are shifted,
+  labels of days are of others.
+
   Args:
     config: the config.
     variant: 'as_published' or one of `others`.
@@ -62,6 +65,8 @@ def vary(
     config.data.roll = roll
     config.method.update(count_missing=True, noise_draws=10, read_padding=True,
                          frames_per_step=None)
+    config.eval.protocols = tuple(
+        p for p in config.eval.protocols if p.endswith('_as_published'))
   elif variant not in others:
     raise errors.unknown_name('variant', variant, (*others, 'as_published'))
   return config

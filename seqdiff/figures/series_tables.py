@@ -87,7 +87,7 @@ def _render(found, form) -> str:
   def row(label, cell, method='DiffSDA'):
     names = [f'{METHODS[method]}_{task.data}' for task in TASKS]
     return cells.line([label, *(
-        cell(task, _find(found, name, task.protocol + form))
+        cell(task, _find(found, name, task.protocol, form))
         for task, name in zip(TASKS, names))])
 
   own = lambda task, result: cells.number(
@@ -110,14 +110,19 @@ def _render(found, form) -> str:
   return '\n'.join(lines) + '\n'
 
 
-def _find(found, name, protocol) -> results.Result | None:
+def _find(found, name, protocol, form) -> results.Result | None:
   """The result of a config, or else of one of its variants, `<name>-<row>`.
 
-  Some data are cut otherwise in the published form, as months of ETTh1.
+  Some data are cut otherwise in the published form, as months of ETTh1. The
+  variant `as_published` comes first in that form and is never in the other.
   """
-  of = [name, *sorted(n for n in found if n.startswith(f'{name}-'))]
-  return next((found[n][protocol] for n in of
-               if protocol in found.get(n, {})), None)
+  published = f'{name}-as_published'
+  of = [name, *sorted(n for n in found if n.startswith(f'{name}-')
+                      and n != published)]
+  if form:
+    of.insert(0, published)
+  return next((found[n][protocol + form] for n in of
+               if protocol + form in found.get(n, {})), None)
 
 
 def _published(task, method) -> dict[str, float]:

@@ -88,6 +88,19 @@ def test_rows_of_a_study_are_found_by_the_form_of_their_protocol(tmp_path):
   assert ours(series_tables.as_published(found)) == '8.5 ± 0.71'
 
 
+def test_the_variant_as_published_stands_in_the_published_table_only():
+  of = lambda error: {p: _result(p, {'mae': error})
+                      for p in ('rain', 'rain_as_published')}
+  found = {'diffsda_air_quality': of(1.0),
+           'diffsda_air_quality-as_published': of(2.0),
+           'glr_air_quality-as_published': of(3.0)}
+  cell = lambda text, method: _rows(text)[f'{method}, ours']['rain, MAE (mm)']
+  for method, corrected, published in (
+      ('DiffSDA', '1', '2'), ('GLR', '–', '3')):
+    assert cell(series_tables.corrected(found), method) == corrected
+    assert cell(series_tables.as_published(found), method) == published
+
+
 def test_a_readme_can_have_both():
   text = '<!-- table:series -->\n<!-- /table -->\n'
   filled = tables.update(text, FOUND)
