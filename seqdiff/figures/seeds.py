@@ -4,9 +4,9 @@
       runs/X-0/results/swap.json runs/X-1/results/swap.json
 
 Each metric becomes its mean over the n runs, and `<metric>_std` its standard
-deviation (of n - 1 degrees of freedom); one that all runs have alike, such as
-that of a reference row, keeps the spread that it had within a run. The number
-of runs is in `counts['seeds']`.
+deviation (of n - 1 degrees of freedom). One of a reference row that all runs
+have alike, since no model is in it, keeps the spread that it had within a run.
+The number of runs is in `counts['seeds']`.
 """
 
 import argparse
@@ -48,7 +48,8 @@ def merge(found: Sequence[results.Result]) -> results.Result:
     values, spread = [r.metrics[name] for r in found], f'{name}_std'
     metrics[name] = float(np.mean(values))
     metrics[spread] = float(np.std(values, ddof=1))
-    if len(set(values)) == 1 and spread in first.metrics:
+    if (name.startswith('reference/') and len(set(values)) == 1
+        and spread in first.metrics):
       metrics[spread] = first.metrics[spread]
   return dataclasses.replace(
       first, metrics=metrics, counts={**first.counts, 'seeds': len(found)},

@@ -31,10 +31,11 @@ def test_metrics_are_means_and_spreads_over_seeds(tmp_path):
   assert merged.wall_seconds == 4.0 and merged.config['seed'] == 0
 
 
-def test_what_all_runs_have_alike_keeps_its_own_spread():
-  merged = seeds.merge([_result(0, 0.5), _result(1, 0.5)])
-  assert merged.metrics == {
-      'joint_accuracy': 0.5, 'joint_accuracy_std': 0.3}
+def test_a_reference_row_that_all_runs_have_alike_keeps_its_own_spread():
+  row = 'reference/random_forest/accuracy'
+  metrics = {'accuracy': 0.5, 'accuracy_std': 0.3, row: 0.5, f'{row}_std': 0.3}
+  merged = seeds.merge([_result(seed, 0.5, metrics=metrics) for seed in (0, 1)])
+  assert merged.metrics == {**metrics, 'accuracy_std': 0.0}
 
 
 @pytest.mark.parametrize('other', [
