@@ -20,10 +20,11 @@ are compared with the labels of that clip, as `static_kept/...` and
 should not, or the prior has copied it.
 
 Reference rows: `real` clips; `reconstruction`, real clips from their own codes;
-`shuffled`, frames of different real clips in one; `uniform` guesses.
+`shuffled`, frames of different real clips in one, drawn from all of them (once
+from those of a batch: that row alone has changed); `uniform` guesses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -44,23 +45,24 @@ KINDS = ('static', 'dynamic')
 def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   """Returns the metrics and counts; the context has a jury and `generate`."""
   classified = [f for f in ctx.dataset.factors if f.num_classes is not None]
-  source = ctx.dataset.splits[ctx.split]
-  count = min(ctx.num_clips, len(source))
+  count = min(ctx.num_clips, len(ctx.dataset.splits[ctx.split]))
   rebuild = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
   key = keys.named(jax.random.key(ctx.seed), 'generation')
   seen, kept, total = {}, {}, 0
-  for batch in loader.eval_batches(
-      source, batch_size=ctx.batch_size, indices=np.arange(count), **ctx.cut):
+  for batch, mixed in zip(
+      _batches(ctx, np.arange(count)), _shuffled(ctx, count)):
     fine = batch['example_mask']
     total += int(fine.sum())
     real = data_batch.to_float(batch['x'])
-    for row, x in (('', ctx.generate(batch, None)),
-                   ('reference/real/', real),
-                   ('reference/reconstruction/',
-                    rebuild(ctx.params, batch, key)),
-                   ('reference/shuffled/', _shuffled(real))):
+    for row, x, mask in (
+        ('', ctx.generate(batch, None), batch['mask']),
+        ('reference/real/', real, batch['mask']),
+        ('reference/reconstruction/', rebuild(ctx.params, batch, key),
+         batch['mask']),
+        ('reference/shuffled/', data_batch.to_float(mixed['x']),
+         mixed['mask'])):
       seen.setdefault(row, []).append(
-          _look(ctx.jury, x, batch['mask'], classified, fine))
+          _look(ctx.jury, x, mask, classified, fine))
     for kind in KINDS:
       x = ctx.generate(batch, kind)
       kept.setdefault(kind, []).append([
@@ -147,7 +149,20 @@ def _agreement(verdict, factors, row) -> dict[str, float]:
       for kind in KINDS if any(f.kind == kind for f in factors)}
 
 
-def _shuffled(x: types.Array) -> jax.Array:
-  """Clips (B, T, ...) whose frame t is that of the clip t places further."""
-  return jnp.stack(
-      [jnp.roll(x[:, t], -t, axis=0) for t in range(x.shape[1])], axis=1)
+def _batches(ctx, indices) -> Iterator[types.Batch]:
+  """Batches of the clips with these indices."""
+  return loader.eval_batches(
+      ctx.dataset.splits[ctx.split], batch_size=ctx.batch_size,
+      indices=indices, **ctx.cut)
+
+
+def _shuffled(ctx, count) -> Iterator[types.Batch]:
+  """Clips whose frame t is that of the clip t places further.
+
+  The clips are in a random order, for neighbours may be of the same scene.
+  """
+  order = np.random.default_rng([VERSION, ctx.seed]).permutation(count)
+  streams = [_batches(ctx, np.roll(order, -t)) for t in range(ctx.num_frames)]
+  for batches in zip(*streams):
+    yield {name: np.stack([b[name][:, t] for t, b in enumerate(batches)], 1)
+           for name in ('x', 'mask')}
