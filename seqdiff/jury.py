@@ -1,6 +1,6 @@
 """Judges: classifiers of real clips that look at generated ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -28,7 +28,8 @@ def jury(
 
   They lie in `config.eval.judge.workdir`, where runs on the same data can
   share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
-  is in `results/judge.json` there.
+  is in `results/judge.json` there, of as many judges and of the split that were
+  asked for last.
 
   Raises:
     preemption.Stopped: SIGTERM came meanwhile; a judge was saved.
@@ -47,13 +48,23 @@ def jury(
           f'{preemption.CONTINUES}.')
     params.append(jax.device_get(result.state.eval_params))
   found = judging.Jury(judge, params)
+  # The seed of the last judge tells their number.
+  plain = {**run.to_plain(judge_config), 'eval': {'split': config.eval.split}}
+  _remove_other(results.path_of(home, 'judge'), plain)
   if not storage.exists(results.path_of(home, 'judge')):
     runner.run(
         context.Context(
             method=judge, params=None, dataset=dataset, workdir=home,
             jury=found, **settings(config)),
-        ['judge'], config=run.to_plain(judge_config), step=result.step)
+        ['judge'], config=plain, step=result.step)
   return found
+
+
+def _remove_other(path: epath.Path, config: Mapping[str, Any]) -> None:
+  """Removes a result of another config; the first process does it."""
+  if jax.process_index() == 0 and path.exists() and (
+      results.read(path).config_hash != results.config_hash(config)):
+    path.unlink()
 
 
 def check(

@@ -115,7 +115,7 @@ def load_or_draw(
     head['both_orders'] = True
   if path.exists():
     content = json.loads(path.read_text())
-    found = {k: content.get(k) for k in head}
+    found = {k: v for k, v in content.items() if k != 'pairs'}
     if found != head:
       raise ValueError(
           f'{path} holds pairs for {found}; expected {head}. Use another '
@@ -130,9 +130,15 @@ def load_or_draw(
 
 
 def read(
-    path: str | os.PathLike[str], dataset: data_batch.Dataset, split: str
+    path: str | os.PathLike[str],
+    dataset: data_batch.Dataset,
+    split: str,
+    *,
+    both_orders: bool = False,
 ) -> Pairs:
   """Reads published pairs; of each video its first clip is meant.
+
+  In `both_orders` each pair is followed by its reverse here, too.
 
   Raises:
     ValueError: for a file of another form, a data set whose clips have no
@@ -166,8 +172,10 @@ def read(
         f'of {dataset.name}; expected some of its {len(places)} names, such as '
         f'{next(iter(places), None)!r}. Prepare the set with all of them, or '
         'remove such rows.')
-  a, b = (np.array([places[n] for n in side], np.int32) for side in names)
-  return Pairs(a, b, None)
+  found = np.array([[places[n] for n in side] for side in names], np.int32).T
+  if both_orders:
+    found = np.stack([found, found[:, ::-1]], axis=1).reshape(-1, 2)
+  return Pairs(*found.T, None)
 
 
 def chance(factors: Sequence[data_batch.Factor]) -> float:

@@ -138,6 +138,15 @@ def test_file_for_something_else_is_refused(tmp_path, change):
   assert path.read_text() == before
 
 
+def test_file_of_both_orders_is_refused_where_one_is_meant(tmp_path):
+  load = lambda both: pairs.load_or_draw(
+      tmp_path / 'pairs.json', _random(), 'test', num_pairs=4, seed=2,
+      both_orders=both)
+  load(True)
+  with pytest.raises(ValueError, match="'both_orders': True}; expected"):
+    load(False)
+
+
 def test_file_of_another_version_is_refused(tmp_path, monkeypatch):
   load = lambda: pairs.load_or_draw(
       tmp_path / 'pairs.json', _random(), 'test', num_pairs=5, seed=2)
@@ -175,6 +184,14 @@ class TestPublished:
     found = self.read(tmp_path, text)
     assert found.a.tolist() == [2, 3] and found.b.tolist() == [3, 1]
     assert found.seed is None
+
+  def test_each_can_be_followed_by_its_reverse(self, tmp_path):
+    path = tmp_path / 'pairs.csv'
+    path.write_text('path_A,path_B\na,b\nb,data/E/1.6/v/2\n')
+    dataset = dataclasses.replace(_random(5), names={'test': self.NAMES})
+    found = pairs.read(path, dataset, 'test', both_orders=True)
+    assert found.a.tolist() == [2, 3, 3, 1]
+    assert found.b.tolist() == [3, 2, 1, 3]
 
   @pytest.mark.parametrize('text, message', [
       ('path_A,path_B\na,b\nz,y\nb,x\nw,a\n',

@@ -165,6 +165,9 @@ class TestSwap:
     assert counts['pairs'] == 5 and not (tmp_path / 'pairs.json').exists()
     # The real clip b shows who a is in the two pairs of equal clips only.
     assert metrics['reference/copy_b/static_accuracy'] == pytest.approx(0.4)
+    _, counts = swap.run(toy.make_context(
+        tmp_path, dataset, pairs_file=str(path), both_orders=True))
+    assert counts['pairs'] == 10
 
 
 @dataclasses.dataclass(frozen=True)

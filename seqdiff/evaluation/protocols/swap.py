@@ -90,7 +90,8 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
 def _pairs(ctx) -> pair_lib.Pairs:
   """Those of a published file, if one is given."""
   if ctx.pairs_file is not None:
-    return pair_lib.read(ctx.pairs_file, ctx.dataset, ctx.split)
+    return pair_lib.read(ctx.pairs_file, ctx.dataset, ctx.split,
+                         both_orders=ctx.both_orders)
   return pair_lib.load_or_draw(
       ctx.workdir / 'pairs.json', ctx.dataset, ctx.split,
       num_pairs=ctx.num_pairs, seed=ctx.pair_seed,
