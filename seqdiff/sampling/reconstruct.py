@@ -8,6 +8,7 @@ import jax
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.methods import base
+from seqdiff.methods import latent
 from seqdiff.sampling import devices
 from seqdiff.sampling import noise
 
@@ -40,3 +41,19 @@ def make_reconstruct(
     return data_batch.in_range(method.decode(params, factors, x_init))
 
   return devices.over_devices(reconstruct)
+
+
+@functools.lru_cache  # See above.
+def make_first_stage(method: latent.Latent) -> Callable[..., jax.Array]:
+  """Returns the jitted function (params, batch, None) -> clips (B, T, ...).
+
+  They go through the first stage of a method of latents alone.
+  """
+
+  @jax.jit
+  def first_stage(params, batch, key):
+    del key
+    return method.through_first_stage(
+        params, data_batch.to_float(batch['x']))
+
+  return devices.over_devices(first_stage)

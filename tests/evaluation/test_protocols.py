@@ -92,12 +92,14 @@ class TestSwap:
 
   def test_first_stage_bounds_what_a_method_of_latents_can_show(
       self, toy, tmp_path):
+    traced = []
 
     class Stage(toy.Codes):
       """Decodes what is to be; its first stage loses who it is."""
 
       def through_first_stage(self, params, x):
         del params
+        traced.append(x.shape)
         return jnp.asarray(x).at[..., 0, 0, :].set(-1.0)
 
     ctx = toy.make_context(tmp_path, method=Stage())
@@ -109,6 +111,7 @@ class TestSwap:
     assert 0 < share < 1
     assert _headline(metrics, 'reference/first_stage/') == pytest.approx(
         [share, 1.0, share])
+    assert len(traced) == 1  # It is compiled once for both batches.
 
   @pytest.mark.parametrize('num_pairs', [1, 3, 4])
   def test_clips_of_the_pair_itself_are_no_random_pair(

@@ -52,8 +52,8 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
     yield 'real', real['a'], a, a
     yield 'self_reconstruction', rebuild(ctx.params, a, key), a, a
     if hasattr(ctx.method, 'through_first_stage'):
-      clips = ctx.method.through_first_stage(ctx.params, real['a'])
-      yield 'first_stage', clips, a, a
+      first_stage = reconstruct.make_first_stage(ctx.method)
+      yield 'first_stage', first_stage(ctx.params, a, None), a, a
     if len(pairs.a) > 3:
       yield 'random_pair', real['c'], a, b
     yield 'copy_a', real['a'], a, b
