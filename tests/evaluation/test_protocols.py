@@ -113,6 +113,28 @@ class TestSwap:
         [share, 1.0, share])
     assert len(traced) == 1  # It is compiled once for both batches.
 
+  def test_what_x_T_tells_alone_is_a_row(self, toy, tmp_path):
+
+    class Carried(toy.Codes):
+      """Decodes the motion of its x_T, whatever its dynamic codes are."""
+
+      def decode(self, params, factors, x_init):
+        x = super().decode(params, factors, x_init)
+        return x_init.at[..., 0, 0, :].set(x[..., 0, 0, :])
+
+    run = lambda method, x_T: swap.run(toy.make_context(
+        tmp_path, method=method, x_T=x_T))[0]
+    row = 'reference/x_T_only/'
+    metrics = run(Carried(), 'dynamics_clip')
+    assert _headline(metrics) == _headline(metrics, row) == [1.0, 1.0, 1.0]
+    # That of a tells of a, and codes of c in place of b's tell nothing of b.
+    metrics = run(Carried(), 'static_clip')
+    assert _headline(metrics, row) == [1.0, 0.0, 0.0]
+    metrics = run(toy.Codes(), 'dynamics_clip')
+    assert _headline(metrics, row) == [1.0] + 2 * [
+        metrics['reference/random_pair/dynamic_accuracy']]
+    assert not [name for name in run(Carried(), 'fresh') if 'x_T_only' in name]
+
   @pytest.mark.parametrize('num_pairs', [1, 3, 4])
   def test_clips_of_the_pair_itself_are_no_random_pair(
       self, toy, tmp_path, num_pairs):

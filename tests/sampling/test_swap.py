@@ -43,6 +43,15 @@ def test_by_hand(toy):
         _swap(toy, x_T, a, b)[0], np.clip(expected[x_T], -1, 1), atol=1e-6)
 
 
+def test_x_T_only_by_hand(toy):
+  a, b, c = _clips([[0.1, 0.3]]), _clips([[-0.2, 0.0]]), _clips([[0.5, 0.4]])
+  find = lambda x_T: np.asarray(swap.make_x_T_only(toy.Means(), x_T=x_T)(
+      0.0, a, b, c, KEY))[0, :, 0, 0, 0]
+  # s_a + d_c is 0.7, 0.6; x_T is as in the swap of a and b above.
+  np.testing.assert_allclose(find('dynamics_clip'), [0.8, 0.7], atol=1e-6)
+  np.testing.assert_allclose(find('static_clip'), [0.5, 0.4], atol=1e-6)
+
+
 @pytest.mark.parametrize('x_T, gap', [('dynamics_clip', 'b'),
                                       ('static_clip', 'a')])
 def test_gaps_are_decoded_from_the_codes_before_x_T_is(toy, x_T, gap):

@@ -12,6 +12,8 @@ Reference rows say what the numbers mean; each is scored like a swap:
   first_stage          a through the first stage of a latent method only
   random_pair          a third real clip c, against a and b (chance by copying);
                        of four pairs or more, for it is the a of another one
+  x_T_only             the swap with the dynamic codes of c, against a and b, if
+                       it starts from the x_T of a clip: what x_T tells alone
   copy_a, copy_b       the real clip a (b), against a and b
   constant             the mean frame of the clips, against a and b
   chance               uniform guesses of the classes (no judge)
@@ -30,6 +32,7 @@ from seqdiff.data import loader
 from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
 from seqdiff.evaluation import pairs as pair_lib
+from seqdiff.sampling import noise
 from seqdiff.sampling import reconstruct
 from seqdiff.sampling import swap as swap_sampler
 
@@ -41,6 +44,7 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
   factors = ctx.dataset.factors
   pairs = _pairs(ctx)
   swap = swap_sampler.make_swap(ctx.method, x_T=ctx.x_T)
+  x_T_only = swap_sampler.make_x_T_only(ctx.method, x_T=ctx.x_T)
   rebuild = reconstruct.make_reconstruct(ctx.method, x_T='fresh_shared')
   key = keys.named(jax.random.key(ctx.seed), 'swap')
   mean_frame = _mean_frame(ctx)
@@ -56,6 +60,8 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
       yield 'first_stage', first_stage(ctx.params, a, None), a, a
     if len(pairs.a) > 3:
       yield 'random_pair', real['c'], a, b
+      if ctx.x_T not in noise.FRESH:
+        yield 'x_T_only', x_T_only(ctx.params, a, b, c, key), a, b
     yield 'copy_a', real['a'], a, b
     yield 'copy_b', real['b'], a, b
     yield 'constant', jnp.broadcast_to(mean_frame, real['a'].shape), a, b
