@@ -9,6 +9,7 @@ import ml_collections
 
 from seqdiff import build
 from seqdiff import run
+from seqdiff.core import errors
 from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.data import batch as data_batch
@@ -16,6 +17,7 @@ from seqdiff.evaluation import context
 from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
+from seqdiff.nets import classifiers
 from seqdiff.training import parallel
 
 
@@ -72,6 +74,17 @@ def check(
 ) -> None:
   """Raises ValueError if judges are needed that cannot be trained here."""
   if set(protocols) & set(runner.JUDGED):
+    chosen = config.eval.judge
+    for name in 'num_judges', 'num_steps':
+      if chosen[name] < 1:
+        raise ValueError(
+            f'config.eval.judge.{name}={chosen[name]}; expected 1 or more. '
+            'Raise it, or leave out what needs judges: '
+            f'config.eval.protocols={", ".join(protocols)}.')
+    # Older runs have no such key.
+    if 'network' in chosen and chosen.network not in classifiers.NETWORKS:
+      raise errors.unknown_name(
+          'network', chosen.network, classifiers.NETWORKS)
     train = build.judge_config(config, 0).train
     parallel.make_parallel(train.parallel, fsdp=train.fsdp).check_batch_size(
         config.eval.judge.batch_size,
