@@ -26,6 +26,13 @@ def require_all(seen: bool, what: Any) -> None:
     )
 
 
+def worst(verdict: int) -> tuple[int, int]:
+  """The greatest number that any process gives, and the first that gives it."""
+  verdicts = np.atleast_1d(
+      multihost_utils.process_allgather(np.array(verdict, np.int32)))
+  return int(verdicts.max()), int(verdicts.argmax())
+
+
 def on_steps(found: Sequence[int], directory: str | os.PathLike) -> list[int]:
   """The checkpoints to go on from: those that process 0 sees.
 

@@ -20,13 +20,11 @@ import importlib.metadata
 import json
 import os
 from typing import Any
-import zlib
 
 from absl import logging
 from etils import epath
 import jax
 from jax.experimental import multihost_utils
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -34,6 +32,7 @@ from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.training import agreement
 from seqdiff.training import full_disk
+from seqdiff.training import item
 from seqdiff.training import state as train_state
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -53,10 +52,6 @@ class Restored:
   state: train_state.TrainState
   meta: dict[str, Any]
   skipped: Mapping[str, str]
-
-
-class BrokenCheckpointError(ValueError):
-  """A checkpoint whose contents are not what was saved."""
 
 
 class Checkpointer:
@@ -99,11 +94,11 @@ class Checkpointer:
         'config': config,
         'data': data,
         'versions': {p: importlib.metadata.version(p) for p in _PACKAGES},
-        'leaves': {name: _describe(tree) for name, tree in items.items()},
+        'leaves': {name: item.describe(tree) for name, tree in items.items()},
     }
     meta = json.loads(json.dumps(meta))  # The same before and after a restore.
     saves = {k: ocp.args.StandardSave(v) for k, v in items.items()}
-    saves['meta'] = ocp.args.JsonSave({**meta, 'crc32': _crc32(meta)})
+    saves['meta'] = ocp.args.JsonSave({**meta, 'crc32': item.crc32(meta)})
     if not self._manager.save(step, args=ocp.args.Composite(**saves)):
       raise ValueError(
           f'The checkpoint of step {step} was refused: {self.directory} holds'
@@ -126,20 +121,21 @@ class Checkpointer:
       The state and what was skipped; None if there is no checkpoint.
 
     Raises:
-      ValueError: the newest checkpoint belongs to another model, there are
-        checkpoints and none of them is whole, or not all processes see them.
+      ValueError: the newest checkpoint belongs to another model or cannot be
+        read now, there are checkpoints and none of them is whole, or not all
+        processes see them.
     """
     self.wait()
     items, broken = _items_of(abstract), {}
     for step in agreement.on_steps(_steps(self.directory), self.directory):
       try:
-        meta = _read_meta(self.directory / str(step))
+        meta = item.read_meta(self.directory / str(step))
         _check_match(items, meta, self.directory / str(step))
         restored = {
-            name: _read_item(self.directory / str(step), name, tree, meta)
+            name: item.read(self.directory / str(step), name, tree, meta)
             for name, tree in items.items()
         }
-      except BrokenCheckpointError as e:
+      except item.BrokenCheckpointError as e:
         broken[step] = str(e)
         continue
       skipped = self._set_aside(broken)
@@ -193,7 +189,8 @@ def restore_params(
     checkpoint's `meta` (with `step` and `config`).
 
   Raises:
-    ValueError: no such checkpoint, none is whole, or another model's.
+    ValueError: no such checkpoint, none is whole, it cannot be read now, or it
+      is another model's.
   """
   directory = storage.absolute(directory)
   steps = agreement.on_steps(_steps(directory), directory)
@@ -207,39 +204,20 @@ def restore_params(
   for candidate in steps if step is None else [step]:
     path = directory / str(candidate)
     try:
-      meta = _read_meta(path)
+      meta = item.read_meta(path)
       name = 'ema' if 'ema' in meta['leaves'] else 'params'
       target = {name: _with_type(abstract_params, meta['leaves'][name])}
       _check_match(target, {'leaves': {name: meta['leaves'][name]}}, path)
-      return _read_item(path, name, target[name], meta), meta
-    except BrokenCheckpointError as e:
+      return item.read(path, name, target[name], meta), meta
+    except item.BrokenCheckpointError as e:
       logging.warning('Skipped checkpoint %s: %s', path, e)
       broken[candidate] = str(e)
   raise _none_whole(directory, broken)
 
 
-@jax.jit
-def digest(tree: Any) -> Any:
-  """One uint32 per leaf that changes if any one element changes.
-
-  A weighted sum of the bits of the elements, modulo 2^32; the weights are odd
-  and so have an inverse. The sharding of a leaf makes no difference.
-  """
-
-  def one(leaf):
-    if leaf.dtype == jnp.bool_:
-      leaf = leaf.astype(jnp.uint8)
-    unsigned = jnp.dtype(f'uint{8 * leaf.dtype.itemsize}')
-    bits = jax.lax.bitcast_convert_type(leaf, unsigned).reshape(-1)
-    weights = 2 * jax.lax.iota(jnp.uint32, leaf.size) + 1
-    return jnp.sum(bits.astype(jnp.uint32) * weights, dtype=jnp.uint32)
-
-  return jax.tree.map(one, tree)
-
-
 def fingerprint(params: types.Params) -> int:
   """A number by which these parameters are told from others."""
-  return _crc32(_describe(params))
+  return item.crc32(item.describe(params))
 
 
 def _items_of(state: train_state.TrainState) -> dict[str, Any]:
@@ -256,26 +234,6 @@ def _state_of(items: Mapping[str, Any]) -> train_state.TrainState:
   return train_state.TrainState(
       params=items['params'], ema_params=items.get('ema'), **items['opt']
   )
-
-
-def _describe(tree: Any) -> dict[str, list[Any]]:
-  """Shape, type and digest of each leaf by its path."""
-  digests = jax.tree.leaves(jax.device_get(digest(tree)))
-  return {
-      path: [list(leaf.shape), str(leaf.dtype), int(number)]
-      for (path, leaf), number in zip(_paths(tree), digests, strict=True)
-  }
-
-
-def _paths(tree: Any) -> list[tuple[str, Any]]:
-  """The leaves of `tree` with their paths, such as 'params/dense/kernel'."""
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  name = lambda p: jax.tree_util.keystr(p, simple=True, separator='/')
-  return [(name(path), leaf) for path, leaf in leaves]
-
-
-def _crc32(meta: Mapping[str, Any]) -> int:
-  return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
 
 
 def _steps(directory: epath.Path) -> list[int]:
@@ -296,60 +254,6 @@ def _remove_empty_steps(directory: epath.Path) -> None:
       path.rmdir()
 
 
-def _read_meta(path: epath.Path) -> dict[str, Any]:
-  """The JSON item of the checkpoint at `path`.
-
-  Raises:
-    BrokenCheckpointError: it is missing or not as it was written.
-  """
-  try:
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-      meta = reader.restore(path / 'meta')
-    crc32 = meta.pop('crc32')
-  except Exception as e:  # pylint: disable=broad-exception-caught
-    raise BrokenCheckpointError(f'meta is unreadable ({_brief(e)})') from e
-  if _crc32(meta) != crc32:
-    raise BrokenCheckpointError('meta was changed after it was written')
-  return meta
-
-
-def _read_item(
-    path: epath.Path, name: str, abstract: Any, meta: Mapping[str, Any]
-) -> Any:
-  """Restores one item and compares its digests.
-
-  Raises:
-    BrokenCheckpointError: it is missing or not as it was written.
-  """
-  one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  target = jax.tree.map(
-      lambda a: jax.ShapeDtypeStruct(
-          a.shape, a.dtype, sharding=getattr(a, 'sharding', None) or one
-      ),
-      abstract,
-  )
-  try:
-    with ocp.StandardCheckpointer() as reader:
-      tree = reader.restore(path / name, target)
-  except Exception as e:  # Orbax raises bare exceptions for damaged files.
-    raise BrokenCheckpointError(f'{name} is unreadable ({_brief(e)})') from e
-  if not all(isinstance(a, jax.Array) for a in jax.tree.leaves(tree)):
-    raise BrokenCheckpointError(f'{name} is not complete')
-  found, saved = _describe(tree), meta['leaves'][name]
-  changed = [leaf for leaf in saved if found.get(leaf) != saved[leaf]]
-  if changed:
-    raise BrokenCheckpointError(
-        f'{name} was changed after it was written: {", ".join(changed)}'
-    )
-  return tree
-
-
-def _brief(error: Exception) -> str:
-  """Type and first line of an error."""
-  first = (str(error).splitlines() or [''])[0]
-  return f'{type(error).__name__}: {first[:120]}'
-
-
 def _with_type(abstract: Any, saved: Mapping[str, Sequence[Any]]) -> Any:
   """`abstract` with the types that were saved: an average is float32."""
   dtypes = {path: np.dtype(dtype) for path, (_, dtype, _) in saved.items()}
@@ -358,7 +262,7 @@ def _with_type(abstract: Any, saved: Mapping[str, Sequence[Any]]) -> Any:
           a.shape, dtypes.get(path, a.dtype),
           sharding=getattr(a, 'sharding', None),
       )
-      for path, a in _paths(abstract)
+      for path, a in item.paths(abstract)
   ]
   return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
@@ -371,7 +275,7 @@ def _check_match(
   wanted = {
       f'{name}/{leaf}': describe(a.shape, a.dtype)
       for name, tree in items.items()
-      for leaf, a in _paths(tree)
+      for leaf, a in item.paths(tree)
   }
   saved = {
       f'{name}/{leaf}': describe(shape, dtype)

@@ -1,8 +1,10 @@
 """Tests of `training.checkpoint`: damage is seen, and nothing good is lost."""
 
+import errno
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -12,10 +14,12 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 import seqdiff
 from seqdiff.training import checkpoint
+from seqdiff.training import item
 from seqdiff.training import state as train_state
 
 
@@ -131,6 +135,51 @@ def test_damage_is_seen_and_the_one_before_is_used(
   assert (tmp_path / '6.broken').is_dir()  # Set aside, not deleted.
 
 
+def _name(error):
+  return type(error).__name__
+
+
+@pytest.mark.parametrize('reader', ['Checkpointer', 'StandardCheckpointer'])
+@pytest.mark.parametrize('error', [
+    jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory'),
+    MemoryError(),
+    OSError(errno.EIO, os.strerror(errno.EIO)),
+    PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+    # As TensorStore 0.1.86 says it when no more files may be opened.
+    ValueError('RESOURCE_EXHAUSTED: Failed to open: "/d/0": Too many open files'
+               " [os_error_code='24']"),
+    ValueError('Failed to read: "/d/0": Input/output error '
+               "[os_error_code='5']"),
+], ids=_name)
+def test_what_cannot_be_read_now_is_no_damage(
+    tmp_path, monkeypatch, reader, error):
+  _save(tmp_path, [2, 4])
+
+  def restore(self, directory, *args, **kwargs):
+    raise Exception('reading failed') from error  # As Orbax does.
+
+  monkeypatch.setattr(ocp, reader, type(
+      'Reader', (getattr(ocp, reader),), {'restore': restore}))
+  for call in (
+      lambda: _restore(tmp_path),
+      lambda: checkpoint.restore_params(
+          tmp_path, _abstract(_state(0).params))):
+    with pytest.raises(ValueError, match=(
+        f'/4 cannot be read now .Exception: reading failed, from {_name(error)}'
+        '.*may be whole.*run the same command again')) as told:
+      call()
+    assert 'remove' not in str(told.value)
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['2', '4']
+
+
+def test_why_an_item_is_damaged_is_what_was_the_cause(tmp_path):
+  _save(tmp_path, [2, 4])
+  _truncate(tmp_path, 4, 'params')
+  assert re.search(
+      'is unreadable .Exception: .*, from ValueError: OUT_OF_RANGE: .*size 100',
+      _restore(tmp_path).skipped['4.broken'])
+
+
 def test_training_goes_on_after_damage_and_can_be_damaged_again(tmp_path):
   _save(tmp_path, [2, 4, 6])
   for _ in range(2):
@@ -188,18 +237,18 @@ def test_other_model_is_refused_and_the_checkpoint_stays(
 
 def test_digest_sees_every_bit_and_ignores_the_sharding():
   leaf = jnp.arange(64, dtype=jnp.float32)
-  base = int(checkpoint.digest(leaf))
+  base = int(item.digest(leaf))
   bits = np.asarray(leaf).view(np.uint32)
   for position in (0, 13, 63):
     for bit in (0, 15, 31):
       changed = bits.copy()
       changed[position] ^= np.uint32(1) << np.uint32(bit)
-      assert int(checkpoint.digest(changed.view(np.float32))) != base
-  assert int(checkpoint.digest(leaf[::-1])) != base
+      assert int(item.digest(changed.view(np.float32))) != base
+  assert int(item.digest(leaf[::-1])) != base
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:8]), ('data',))
   spec = jax.sharding.PartitionSpec('data')
   sharding = jax.sharding.NamedSharding(mesh, spec)
-  assert int(checkpoint.digest(jax.device_put(leaf, sharding))) == base
+  assert int(item.digest(jax.device_put(leaf, sharding))) == base
 
 
 @pytest.mark.parametrize('ema', [True, False])

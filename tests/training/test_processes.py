@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -115,10 +116,20 @@ def test_sigterm_to_one_stops_both_at_one_step_and_both_go_on(
 
 def test_all_processes_refuse_another_config_or_run_directory_of_one(fresh):
   for printed in fresh[1]:
-    config, workdir, steps = printed['messages']
+    config, workdir, steps, *_ = printed['messages']
     assert 'process 1 got another config than process 0' in config
     assert 'Process 1 does not see' in workdir and '--workdir' in workdir
     assert 'Process 1 does not see checkpoints of steps [8, 4]' in steps
+
+
+def test_all_processes_refuse_a_checkpoint_that_one_cannot_read(fresh):
+  for printed, eio, damaged in zip(
+      fresh[1], ('by process 1', 'OSError: .*the disk'),
+      ('by process 1', 'RuntimeError: damaged'), strict=True):
+    *_, now, whole = printed['messages']
+    assert re.search(f'checkpoints/4 cannot be read now .{eio}', now)
+    assert re.search(
+        f'is whole .step 4: params is unreadable .{damaged}', whole)
 
 
 def test_process_0_says_from_which_checkpoint_all_go_on(fresh):

@@ -6,6 +6,7 @@ Scenarios: fresh, again, killed, killed_first, failed. The last line that it
 prints is JSON.
 """
 
+import errno
 import functools
 import json
 import pathlib
@@ -16,6 +17,8 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
+import pytest
 
 from seqdiff import cli
 from seqdiff import distributed
@@ -77,6 +80,18 @@ def sample():
       jnp.float32(2.0), batch, jax.random.key(0)))
 
 
+def unread(workdir, process, error, **kwargs):
+  """A run that `process` cannot continue, as `error` ends its reading."""
+
+  def restore(self, *args):
+    raise error
+
+  with pytest.MonkeyPatch.context() as patch:
+    if jax.process_index() == process:
+      patch.setattr(ocp.StandardCheckpointer, 'restore', restore)
+    toys.train(workdir, 6, **kwargs)
+
+
 def main(workdir, address, index, scenario):
   """Plays one scenario; see the tests."""
   workdir, index = pathlib.Path(workdir), int(index)
@@ -89,10 +104,15 @@ def main(workdir, address, index, scenario):
                driver=DRIVERS['mesh']())
   messages = []
   seen = [8, 4] if index == 0 else [4]
+  unreadable = functools.partial(
+      unread, workdir / 'mesh_continued', 1, batches=rows(),
+      driver=DRIVERS['mesh']())
   for refused in (
       lambda: distributed.check_same({'seed': index}),
       lambda: writer.claim_workdir(workdir / str(index), {'seed': 0}),
-      lambda: agreement.on_steps(seen, workdir)):
+      lambda: agreement.on_steps(seen, workdir),
+      lambda: unreadable(OSError(errno.EIO, 'the disk')),
+      lambda: unreadable(RuntimeError('damaged'))):
     try:
       refused()
     except ValueError as error:
