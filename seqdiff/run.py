@@ -96,7 +96,7 @@ def train(
     ValueError: if the directory belongs to another config, or anything that
       `training.loop.train` raises.
   """
-  driver = check(config)
+  driver, plan = check(config), _plan(config)
   method = first_stage.starting(method, config, dataset)
   clips, dataset = dataset, first_stage.open_cache(config, dataset)
   sample = first_batch(config, dataset)
@@ -110,12 +110,12 @@ def train(
   claim(config, workdir)
   first_stage.claim(config, clips, workdir)
   checkpointer = checkpoint.Checkpointer(
-      workdir / 'checkpoints', keep_last=config.train.keep_last)
+      workdir / 'checkpoints', keep_last=plan.keep_last)
   try:
     return loop.train(
-        method, optimizer(config), make_batches, plan=_plan(config),
-        checkpointer=checkpointer,
-        parallel=driver, writer=writer.MetricWriter(workdir))
+        method, optimizer(config), make_batches, plan=plan,
+        checkpointer=checkpointer, parallel=driver,
+        writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
 
@@ -177,7 +177,8 @@ def _plan(config) -> loop.Plan:
   return loop.Plan(
       seed=config.seed, num_steps=config.train.num_steps,
       log_every=config.train.log_every, save_every=config.train.save_every,
-      ema_decay=config.optim.ema_decay, clip_norm=config.optim.clip_norm,
+      keep_last=config.train.keep_last, ema_decay=config.optim.ema_decay,
+      clip_norm=config.optim.clip_norm,
       # A judge has no such key.
       num_parts=config.train.num_parts if 'num_parts' in config.train else 1,
       config=to_plain(config))

@@ -57,8 +57,10 @@ class Restored:
 class Checkpointer:
   """Saves and restores the states of one run; saving goes on in background."""
 
-  def __init__(self, directory: str | os.PathLike, *, keep_last: int = 2):
-    """Keeps the `keep_last` newest checkpoints in `directory`."""
+  def __init__(
+      self, directory: str | os.PathLike, *, keep_last: int | None = 2
+  ):
+    """Keeps the `keep_last` newest checkpoints in `directory`; None: all."""
     self.directory = storage.absolute(directory)
     self.directory.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:

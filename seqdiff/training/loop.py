@@ -43,6 +43,7 @@ class Plan:
     num_steps: updates, those of earlier calls included.
     log_every: steps between two rows of metrics.
     save_every: steps between two checkpoints; the last step is always saved.
+    keep_last: checkpoints to keep, the newest; None keeps all.
     ema_decay: see `training.step`.
     clip_norm: see `training.step`.
     num_parts: see `training.step`.
@@ -53,6 +54,7 @@ class Plan:
   num_steps: int
   log_every: int
   save_every: int
+  keep_last: int | None = 2
   ema_decay: float | None = None
   clip_norm: float | None = None
   num_parts: int = 1
@@ -66,6 +68,11 @@ class Plan:
             f'train.{name} is {getattr(self, name)}. Expected 1 or more: set'
             f' it to a number of {of}.'
         )
+    if self.keep_last is not None and self.keep_last < 1:
+      raise ValueError(
+          f'train.keep_last is {self.keep_last}. Expected 1 or more'
+          ' checkpoints, or None: set it to None to keep all.'
+      )
 
 
 @dataclasses.dataclass(frozen=True)

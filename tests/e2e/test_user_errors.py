@@ -70,6 +70,8 @@ def _is_one_paragraph(ended, message: str) -> None:
     ((QUICK, '--config.train.num_steps=5', '--config.optim.warmup_steps=7'),
      'warmup_steps is 7 and train.num_steps is 5'),
     ((QUICK, '--config.train.save_every=0'), 'save_every is 0.*1 or more'),
+    ((QUICK, '--config.train.keep_last=0'), 'keep_last is 0.*1 or more.*None'),
+    ((QUICK, '--config.train.keep_last=-1'), 'keep_last is -1. Expected 1 or'),
     ((QUICK, '--config.sampler.num_steps=1'), 'steps=1, expected at least 2'),
     ((QUICK, '--config.sampler.sigma_min=100'), 'sigma_min=100.0.*sigma_max'),
     ((QUICK, '--config.train.parallel=mash'), "'mash'. Did you mean 'mesh'"),

@@ -20,6 +20,7 @@ import pytest
 import seqdiff
 from seqdiff.training import checkpoint
 from seqdiff.training import item
+from seqdiff.training import loop
 from seqdiff.training import state as train_state
 
 
@@ -108,6 +109,17 @@ def test_newest_state_comes_back_with_its_config_and_position(tmp_path, ema):
 def test_only_the_last_ones_are_kept(tmp_path):
   _save(tmp_path, [1, 2, 3, 4, 5])
   assert sorted(p.name for p in tmp_path.iterdir()) == ['3', '4', '5']
+
+
+def test_all_are_kept_if_none_is_to_go(tmp_path):
+  checkpointer = checkpoint.Checkpointer(
+      tmp_path, keep_last=loop.Plan(
+          seed=0, num_steps=3, log_every=1, save_every=1,
+          keep_last=None).keep_last)
+  for step in (1, 2, 3):
+    checkpointer.save(_state(step), config={}, data={})
+  checkpointer.close()
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['1', '2', '3']
 
 
 def test_no_checkpoint_restores_nothing(tmp_path):
