@@ -19,6 +19,7 @@ from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
 from seqdiff import distributed
+from seqdiff.core import cores
 from seqdiff.core import errors
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -91,11 +92,14 @@ def use_all_cores(config: ml_collections.ConfigDict) -> None:
 
   XLA computes a convolution on one core only, so that a machine without an
   accelerator is used better as several small devices. There are no more than
-  divide the batches of training and of evaluation.
+  divide the batches of training and of evaluation. With JAX_NUM_CPU_DEVICES
+  there are as many as it says.
   """
+  if 'JAX_NUM_CPU_DEVICES' in os.environ:
+    return
   sizes = (config.data.batch_size, config.data.eval_batch_size,
            config.eval.judge.batch_size)
-  count = max(n for n in range(1, (os.cpu_count() or 1) + 1)
+  count = max(n for n in range(1, cores.count() + 1)
               if all(size % n == 0 for size in sizes))
   try:
     jax.config.update('jax_num_cpu_devices', count)

@@ -11,6 +11,7 @@ from configs import quickstart
 from seqdiff import cli
 from seqdiff.benchmark import __main__ as command
 from seqdiff.benchmark import measure
+from seqdiff.core import cores
 from seqdiff.evaluation import results
 from tests.benchmark import fake_work
 
@@ -185,12 +186,16 @@ def test_result_can_be_read(monkeypatch, capsys, tmp_path):
   assert found.metrics == {'swap/ratio_eager': 1.5}
 
 
-def test_cores_divide_all_batches(monkeypatch):
+def test_cores_divide_all_batches_unless_devices_are_asked_for(monkeypatch):
   found = []
-  monkeypatch.setattr(cli.os, 'cpu_count', lambda: 12)
+  monkeypatch.delenv('JAX_NUM_CPU_DEVICES', raising=False)
+  monkeypatch.setattr(cores, 'count', lambda: 12)
   monkeypatch.setattr(cli.jax.config, 'update', lambda *a: found.append(a))
   config = quickstart.get_config()
   config.data.update(batch_size=24, eval_batch_size=64)
   config.eval.judge.batch_size = 32
   cli.use_all_cores(config)
   assert found == [('jax_num_cpu_devices', 8)]
+  monkeypatch.setenv('JAX_NUM_CPU_DEVICES', '2')
+  cli.use_all_cores(config)
+  assert len(found) == 1

@@ -1,13 +1,13 @@
 """VoxCeleb's faces: who is for tests, which frames, what cannot be used."""
 
 import json
-import os
 import re
 import time
 
 import numpy as np
 import pytest
 
+from seqdiff.core import cores
 from seqdiff.data import disk
 from seqdiff.data import films
 from seqdiff.data import prepare
@@ -177,7 +177,7 @@ def test_videos_read_ahead_keep_their_order_names_and_reasons(
     return really(path, **options)
 
   monkeypatch.setattr(films, 'clips', clips)
-  monkeypatch.setattr(os, 'cpu_count', lambda: 3)
+  monkeypatch.setattr(cores, 'count', lambda: 3)
   build(tmp_path / 'raw', tmp_path, num_frames=10, take='all')
   found = manifest(tmp_path)
   assert found['skipped'] == {'data/Eartha_Kitt/1.6/video/7': (

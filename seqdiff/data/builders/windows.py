@@ -14,13 +14,13 @@ portrait of many details).
 import collections
 from concurrent import futures
 import io
-import os
 from typing import Any
 
 import numpy as np
 from PIL import Image
 import tensorflow_datasets as tfds
 
+from seqdiff.core import cores
 from seqdiff.core import errors
 from seqdiff.data import films as film_lib
 from seqdiff.data.builders import frames
@@ -68,12 +68,12 @@ class Windows(frames.Frames):
 
   def _read(self, videos):
     """As its base, but the next videos are read ahead, on all cores."""
-    cores = os.cpu_count() or 1
+    count = cores.count()
     waiting = collections.deque()
-    with futures.ThreadPoolExecutor(cores) as pool:
+    with futures.ThreadPoolExecutor(count) as pool:
       for video in videos:
         waiting.append((video, pool.submit(self._all_clips_of, video)))
-        if len(waiting) > 2 * cores:
+        if len(waiting) > 2 * count:
           yield _next(waiting)
       while waiting:
         yield _next(waiting)
