@@ -27,6 +27,8 @@ _BUCKET = re.compile(r'gs://([^/]+)')
 def locate(where: str | os.PathLike[str]) -> epath.Path:
   """The path of a file or folder, on a local disk or as gs://bucket/...
 
+  A local one may begin with ~, which shells leave as it is in --flag=~/folder.
+
   Raises:
     ValueError: for another scheme, or gs:// without a bucket.
   """
@@ -38,12 +40,13 @@ def locate(where: str | os.PathLike[str]) -> epath.Path:
   if is_remote(where):
     # Lists of files are asked for anew: other processes write files too.
     fsspec.config.conf.setdefault('gs', {})['use_listings_cache'] = False
-  return epath.Path(text)
+  return epath.Path(os.path.expanduser(text))
 
 
 def absolute(where: str | os.PathLike[str]) -> epath.Path:
   """As `locate`; a local path is made absolute."""
-  return locate(where if is_remote(where) else os.path.abspath(where))
+  path = locate(where)
+  return path if is_remote(path) else epath.Path(os.path.abspath(path))
 
 
 def is_remote(where: str | os.PathLike[str]) -> bool:
@@ -54,6 +57,8 @@ def is_remote(where: str | os.PathLike[str]) -> bool:
 def local(where: str | os.PathLike[str], name: str) -> pathlib.Path:
   """The path of what must be on a local disk; `name` says what was set to it.
 
+  It may begin with ~.
+
   Raises:
     ValueError: for gs:// and the like.
   """
@@ -62,7 +67,7 @@ def local(where: str | os.PathLike[str], name: str) -> pathlib.Path:
         f'{name}={where}; expected a folder on a local disk, since only run '
         'directories may be in a bucket. Copy it to a disk first (gcloud '
         'storage cp --recursive), or name another folder.')
-  return pathlib.Path(where)
+  return pathlib.Path(os.path.expanduser(where))
 
 
 def exists(where: str | os.PathLike[str]) -> bool:

@@ -33,6 +33,15 @@ def test_a_local_path_stays_what_it_is(tmp_path, monkeypatch):
   assert str(storage.absolute('gs://bucket/a')) == 'gs://bucket/a'
 
 
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert str(storage.locate('~/runs/a')) == f'{tmp_path}/runs/a'
+  assert str(storage.absolute('~/runs/a')) == f'{tmp_path}/runs/a'
+  assert storage.local('~/data', 'data_dir') == tmp_path / 'data'
+  assert str(storage.locate('runs/~')) == 'runs/~'
+  assert str(storage.locate('gs://bucket/~/a')) == 'gs://bucket/~/a'
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
   path = tmp_path / 'new' / 'codes.npz'
   with storage.writing(path) as file:
