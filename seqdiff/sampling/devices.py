@@ -24,7 +24,6 @@ def over_devices(sampler: Callable[..., Any]) -> Callable[..., Any]:
     batches, and get all clips. A batch that the devices do not divide evenly is
     filled up with its own examples, and what comes of these is cut off.
   """
-  copies = _Copies()
 
   @functools.wraps(sampler)
   def spread(
@@ -41,7 +40,7 @@ def over_devices(sampler: Callable[..., Any]) -> Callable[..., Any]:
     own = np.split(np.arange(size + -size % count) % size,
                    jax.process_count())[jax.process_index()]
     clips = sampler(
-        copies.of(params, put),
+        _COPIES.of(params, put),
         *put(jax.tree.map(lambda a: np.asarray(a)[own], batches), 'clips'),
         put(key))
     if jax.process_count() > 1:
@@ -52,24 +51,22 @@ def over_devices(sampler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Copies:
-  """Remembers the last parameters that were put, while these are alive."""
+  """Remembers what parameters were put, while these are alive."""
 
   def __init__(self):
-    self._originals, self._put = [], None
+    self._kept = {}  # What was put, and references to the originals.
 
   def of(self, params: types.Params, put: Callable[[Any], Any]) -> Any:
     """`put(params)`, which is not done again for the same arrays."""
-    leaves = jax.tree.leaves(params)
+    leaves, form = jax.tree.flatten(params)
     if not all(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
       return put(params)  # Plain numbers are as quick to send.
-    known = [original() for original in self._originals]
-    if len(leaves) != len(known) or any(
-        a is not b for a, b in zip(leaves, known)):
-      self._put = put(params)
-      self._originals = [weakref.ref(leaf, self._forget) for leaf in leaves]
-    return self._put
+    key = form, *map(id, leaves)  # No other array has these while they live.
+    if key not in self._kept:
+      forget = lambda _: self._kept.pop(key, None)
+      self._kept[key] = put(params), [
+          weakref.ref(leaf, forget) for leaf in leaves]
+    return self._kept[key][0]
 
-  def _forget(self, original: weakref.ref) -> None:
-    # One of an earlier tree may go later.
-    if any(original is one for one in self._originals):
-      self._originals, self._put = [], None
+
+_COPIES = _Copies()  # Of all samplers: those of a model have one set.

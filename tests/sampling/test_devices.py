@@ -48,18 +48,27 @@ def test_clips_are_shared_out_over_the_devices(sampler, count, share):
       sampler({'scale': jnp.float32(2.0)}, _batch(count), KEY), atol=1e-6)
 
 
-def test_parameters_are_put_once_while_they_are_the_same(monkeypatch):
+def test_parameters_are_put_once_for_all_samplers(monkeypatch):
   put, puts = jax.device_put, []
   monkeypatch.setattr(jax, 'device_put', lambda tree, *args: puts.append(
       tree) or put(tree, *args))
-  spread = devices.over_devices(
-      jax.jit(lambda params, batch, key: params['a'] * batch['x']))
-  factor = lambda params: float(
-      spread(params, _batch(8), None)[1, 0]) / 3.0
+  times_x, plus_x = (devices.over_devices(jax.jit(f)) for f in (
+      lambda params, batch, key: params['a'] * batch['x'],
+      lambda params, batch, key: params['a'] + batch['x']))
+  found = lambda sampler, params: float(sampler(params, _batch(8), None)[1, 0])
   times = lambda params: sum(tree is params for tree in puts)
   old, new = {'a': jnp.float32(2.0)}, {'a': jnp.float32(5.0)}
-  assert [factor(p) for p in (old, old, new, new, old)] == [2, 2, 5, 5, 2]
-  assert (times(old), times(new)) == (2, 1)
+  assert [found(times_x, p) for p in (old, old, new, old)] == [6, 6, 15, 6]
+  assert [found(plus_x, p) for p in (new, old)] == [8, 5]
+  assert (times(old), times(new)) == (1, 1)
+
+
+def test_the_same_arrays_in_another_tree_are_other_parameters():
+  copies, a, b = devices._Copies(), jnp.float32(1.0), jnp.float32(2.0)
+  put = lambda tree: dict(tree)
+  assert copies.of({'a': a, 'b': b}, put) == {'a': a, 'b': b}
+  assert copies.of({'c': a, 'd': b}, put) == {'c': a, 'd': b}
+  assert copies.of({'a': b, 'b': a}, put) == {'a': b, 'b': a}
 
 
 def test_parameters_that_are_gone_are_not_kept():
