@@ -162,7 +162,7 @@ def starting(
   stage, _ = restore(config, dataset)
   encoder = {'params': {'backbone': stage['params']['encoder']}}
   return started.Started(
-      method, {'encoder': encoder}, "the first stage's encoder")
+      method, jax.device_get({'encoder': encoder}), "the first stage's encoder")
 
 
 def _normalisation(config, of) -> tuple[np.ndarray, np.ndarray]:

@@ -100,7 +100,7 @@ def train(
   method = first_stage.starting(method, config, dataset)
   clips, dataset = dataset, first_stage.open_cache(config, dataset)
   sample = first_batch(config, dataset)
-  method = _starting(method, config, sample)
+  method = _starting(method, config, sample, workdir)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,
       batch_size=config.data.batch_size, process_index=jax.process_index(),
@@ -184,16 +184,18 @@ def _plan(config) -> loop.Plan:
       config=to_plain(config))
 
 
-def _starting(method, config, sample) -> base.Trainable:
-  """The method, with the parameters of another run if there is one."""
+def _starting(method, config, sample, workdir) -> base.Trainable:
+  """The method, with the parameters of another run if it starts from one."""
   if 'start_from' not in config.train or config.train.start_from is None:
     return method  # A judge has no such key.
+  if checkpoint.steps(workdir / 'checkpoints'):
+    return method  # It goes on from its own, and the other run may be gone.
   home = storage.locate(config.train.start_from)
   other = build.method(read_config(home))
   if isinstance(other, latent.Latent):
     other = other.method
   params, _ = restore_params(other, sample, home)
-  return started.Started(method, params)
+  return started.Started(method, jax.device_get(params))
 
 
 def optimizer(

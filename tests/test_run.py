@@ -1,10 +1,18 @@
-"""Tests of `run`: which runs are the same, and which checkpoints fit."""
+"""Tests of `run`: which runs are the same, and what goes on needs."""
 
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from configs import quickstart
+from seqdiff import build
 from seqdiff import run
 from seqdiff.evaluation import results
+from seqdiff.methods import started
+from seqdiff.training import loop
 
 
 def _config(**changes):
@@ -60,3 +68,45 @@ def test_checkpoint_of_another_method_is_refused():
                                        'there, True here'):
     run.check_same_method(_config(**{
         'method.unit_codes': True, 'method.diffusion.p_mean': 0.0}), trained)
+
+
+class Colour:
+  """Learns the mean colour of the clips."""
+
+  def init(self, key, batch):
+    del key
+    return {'w': jnp.zeros(batch['x'].shape[-1])}
+
+  def loss(self, params, batch, key, *, step, train):
+    del key, step, train
+    colours = jnp.mean(batch['x'], axis=(1, 2, 3))
+    return jnp.mean((colours - params['w'][None])**2, axis=1), {}
+
+
+def _train(workdir, **train):
+  """One update of the above on small clips."""
+  config = quickstart.get_config()
+  config.data.update(size=8, num_frames=2, num_train=8, num_test=2,
+                     batch_size=8)
+  config.optim.warmup_steps = 0
+  config.train.update(num_steps=1, save_every=1, log_every=1, **train)
+  return run.train(Colour(), config, build.dataset(config), workdir)
+
+
+def test_a_run_goes_on_when_the_one_it_started_from_is_gone(
+    tmp_path, monkeypatch):
+  really, methods = loop.train, []
+  monkeypatch.setattr(build, 'method', lambda config: Colour())
+  monkeypatch.setattr(loop, 'train', lambda method, *args, **kwargs: (
+      methods.append(method) or really(method, *args, **kwargs)))
+  _train(tmp_path / 'other')
+  tuned = _train(tmp_path / 'run', start_from=str(tmp_path / 'other'))
+  assert isinstance(methods[1], started.Started)
+  assert isinstance(methods[1].start['w'], np.ndarray)  # On no device.
+  shutil.rmtree(tmp_path / 'other')
+  again = _train(tmp_path / 'run', start_from=str(tmp_path / 'other'))
+  assert again.step == tuned.step == 1
+  assert jax.tree.all(jax.tree.map(
+      np.array_equal, again.state.params, tuned.state.params))
+  with pytest.raises(ValueError, match='other is no run directory'):
+    _train(tmp_path / 'new', start_from=str(tmp_path / 'other'))

@@ -18,7 +18,7 @@ class Started:
 
   Attributes:
     method: the method.
-    start: its parameters, or those of a part of it.
+    start: its parameters, or those of a part of it, on the host.
     where: what they are of, for messages.
   """
 
@@ -43,7 +43,8 @@ class Started:
             f'{shape} here; expected all of its parameters here too. Choose '
             'the same network, or add parts that begin as the identity.')
     return jax.tree.unflatten(fresh[1], [
-        jnp.asarray(given.get(name, value)) for name, value in ours.items()])
+        jnp.asarray(given.get(name, value), value.dtype)
+        for name, value in ours.items()])
 
   def loss(
       self,

@@ -129,7 +129,7 @@ class Checkpointer:
     """
     self.wait()
     items, broken = _items_of(abstract), {}
-    for step in agreement.on_steps(_steps(self.directory), self.directory):
+    for step in steps(self.directory):
       try:
         meta = item.read_meta(self.directory / str(step))
         _check_match(items, meta, self.directory / str(step))
@@ -172,6 +172,16 @@ class Checkpointer:
     return skipped
 
 
+def steps(directory: str | os.PathLike) -> list[int]:
+  """Steps of the checkpoints in a directory, newest first.
+
+  Raises:
+    ValueError: not all processes see those that process 0 sees.
+  """
+  directory = storage.absolute(directory)
+  return agreement.on_steps(_complete_steps(directory), directory)
+
+
 def restore_params(
     directory: str | os.PathLike,
     abstract_params: types.Params,
@@ -195,15 +205,15 @@ def restore_params(
       is another model's.
   """
   directory = storage.absolute(directory)
-  steps = agreement.on_steps(_steps(directory), directory)
-  if not steps or (step is not None and step not in steps):
+  known = steps(directory)
+  if not known or (step is not None and step not in known):
     wanted = 'checkpoint' if step is None else f'checkpoint of step {step}'
     raise ValueError(
-        f'There is no {wanted} in {directory}; it holds steps {steps}. Train'
+        f'There is no {wanted} in {directory}; it holds steps {known}. Train'
         ' first, or name the run directory of a run that has saved.'
     )
   broken = {}
-  for candidate in steps if step is None else [step]:
+  for candidate in known if step is None else [step]:
     path = directory / str(candidate)
     try:
       meta = item.read_meta(path)
@@ -238,7 +248,7 @@ def _state_of(items: Mapping[str, Any]) -> train_state.TrainState:
   )
 
 
-def _steps(directory: epath.Path) -> list[int]:
+def _complete_steps(directory: epath.Path) -> list[int]:
   """Steps of the complete and non-empty step directories, newest first."""
   if not directory.is_dir():
     return []

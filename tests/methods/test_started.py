@@ -35,6 +35,13 @@ def test_given_parameters_are_taken_and_others_are_fresh():
   np.testing.assert_array_equal(loss, [5.0, 7.0])
 
 
+def test_the_types_are_those_of_the_method():
+  # As those of its checkpoints, which it is continued from without a start.
+  method = started.Started(Linear(), {'a': np.float16([5.0, 7.0])})
+  assert jax.eval_shape(method.init, jax.random.key(0), {}) == jax.eval_shape(
+      Linear().init, jax.random.key(0), {})
+
+
 @pytest.mark.parametrize('start, message', [
     ({'a': np.ones(3)}, r'a has the shape \(3,\) there and \(2,\) here'),
     ({'d': np.ones(3)}, r'd has the shape \(3,\) there and None here')])
