@@ -2,20 +2,25 @@
 
 A cache is a folder of one data set:
 
+  of.json                       what it is of: data and first stage, and of each
+                                split the number of clips and, where they are
+                                known, hashes of their names and lengths;
+                                written first
   <split>-<number>.npy          latents of the frames of some clips,
                                 (N, h, w, c) float16
   <split>-<number>.lengths.npy  frames of each of these clips
-  latents.json                  what they are of, numbers of clips, mean and
-                                standard deviation of the channels of the train
-                                split; written last
+  latents.json                  as of.json, with mean and standard deviation of
+                                the channels of the train split; written last
 
 Files are written whole or not at all, and those that are there are not written
 again: what was stopped goes on. Without `latents.json`, or with another one
-than expected, a cache is refused.
+than expected, a cache is refused. Older caches know of their clips only how
+many they are.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -63,14 +68,13 @@ def write(
     The statistics.
 
   Raises:
-    ValueError: if the folder holds latents of something else.
+    ValueError: if the folder holds latents of something else, or of other
+      clips.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  _claim(folder, dict(of))
-  counts, sums = {}, []
+  identity, sums = _claim(folder, _identity(dataset, of)), []
   for split, source in dataset.splits.items():
-    counts[split] = len(source)
     for number in progress(range(_num_files(len(source))), split):
       path = _file(folder, split, number)
       if not path.exists():
@@ -83,9 +87,8 @@ def write(
   mean = total / count
   found = Statistics(
       tuple(mean), tuple(np.sqrt(np.maximum(square / count - mean**2, 0.0))))
-  _write_json(folder / MANIFEST, {
-      'of': dict(of), 'clips': counts, 'mean': found.mean,
-      'std': found.std})
+  _write_json(
+      folder / MANIFEST, {**identity, 'mean': found.mean, 'std': found.std})
   return found
 
 
@@ -107,10 +110,10 @@ def read(
     frames: whether items also hold the clip, as `frames`.
 
   Raises:
-    ValueError: if there is no such cache, or it is of something else.
+    ValueError: if there is no such cache, or it is of something else, or of
+      other clips.
   """
-  counts = {split: len(clips) for split, clips in dataset.splits.items()}
-  _read_manifest(folder, {'of': dict(of), 'clips': counts})
+  _read_manifest(folder, _identity(dataset, of))
   splits = {split: _Latents(source, pathlib.Path(folder), split, frames)
             for split, source in dataset.splits.items()}
   return dataclasses.replace(dataset, splits=splits)
@@ -137,12 +140,35 @@ def _read_manifest(folder, wanted):
         'seqdiff.data.encode_latents` writes. Run it with the same --config '
         '(it goes on where it was stopped).')
   content = json.loads(path.read_text())
-  found = {key: content[key] for key in wanted}
-  if found != wanted:
-    raise ValueError(
-        f'{folder} holds latents of {found}; expected {wanted}. Encode into '
-        'another folder (config.first_stage.cache), or set the config back.')
+  _compare(folder, content, wanted)
   return content
+
+
+def _identity(dataset, of):
+  """What a cache of a data set is of, as JSON has it."""
+  identity = {'of': dict(of), 'clips': {
+      split: len(source) for split, source in dataset.splits.items()}}
+  for name, splits in ('names', dataset.names), ('lengths', dataset.lengths):
+    if splits:
+      identity[f'hashes of {name}'] = {
+          split: _hash(values) for split, values in splits.items()}
+  return identity
+
+
+def _hash(values):
+  text = '\n'.join(map(str, values))
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _compare(folder, found, wanted):
+  """Raises ValueError unless a cache is what is wanted, as far as it knows."""
+  differ = [k for k in wanted if k in found and found[k] != wanted[k]]
+  if differ:
+    there, here = ({k: which[k] for k in differ} for which in (found, wanted))
+    raise ValueError(
+        f'{folder} holds latents of {there}; expected {here}. Encode into '
+        'another folder (config.first_stage.cache), or set the config and the '
+        'data back.')
 
 
 class _Latents:
@@ -169,20 +195,25 @@ class _Latents:
     return {'x': z}
 
 
-def _claim(folder, of):
-  """Makes the folder that of these latents, or raises ValueError."""
+def _claim(folder, identity):
+  """Makes the folder that of these latents, or raises ValueError.
+
+  Returns what is known of those that are there: of an older cache it is less.
+  """
   path = folder / 'of.json'
   if not path.exists():
     if any(folder.iterdir()):
       raise ValueError(
           f'{folder} is not empty and holds no latents; expected a new folder. '
           'Name another one (config.first_stage.cache).')
-    _write_json(path, of)
+    _write_json(path, identity)
   found = json.loads(path.read_text())
-  if found != of:
-    raise ValueError(
-        f'{folder} holds latents of {found}; expected {of}. Encode into '
-        'another folder (config.first_stage.cache).')
+  if 'clips' not in found:  # An older cache.
+    found = {'of': found}
+  _compare(folder, found, identity)
+  if (folder / MANIFEST).exists():
+    _read_manifest(folder, identity)
+  return {'clips': identity['clips'], **found}
 
 
 def _write_file(path, source, encode, number):

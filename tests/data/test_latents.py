@@ -1,5 +1,6 @@
 """Tests of `data.latents`."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -117,6 +118,58 @@ def test_latents_of_something_else_are_refused(tmp_path):
                lambda: latents.read(_dataset(71), tmp_path, of=OF)):
     with pytest.raises(ValueError, match='holds latents of .*expected'):
       call()
+
+
+def _named(dataset, **changes):
+  """The data set with names and lengths of its clips, some of them changed."""
+  splits = dataset.splits
+  return dataclasses.replace(dataset, **{
+      'names': {s: [f'{s}/{i}' for i in range(len(splits[s]))] for s in splits},
+      'lengths': {s: [len(item['x']) for item in splits[s]] for s in splits},
+      **changes})
+
+
+OTHERS = {
+    'number': (_named(_dataset(71)), "clips': .*'train': 70.*expected .*71"),
+    'names': (_named(_dataset(), names={
+        'train': [f'train/{i}' for i in reversed(range(70))],
+        'test': ['test/0', 'test/1']}), "{'hashes of names': .*expected"),
+    'lengths': (_named(_dataset(), lengths={
+        'train': [4] * 70,
+        'test': [1, 2]}), "{'hashes of lengths': .*expected"),
+}
+
+
+@pytest.mark.parametrize('stopped', [False, True])
+@pytest.mark.parametrize('other, message', OTHERS.values(), ids=OTHERS)
+def test_latents_of_other_clips_are_refused(tmp_path, stopped, other, message):
+  dataset = _named(_dataset())
+  latents.write(dataset, _encode, tmp_path, of=OF)
+  if stopped:
+    (tmp_path / latents.MANIFEST).unlink()
+  else:
+    latents.read(dataset, tmp_path, of=OF)
+    with pytest.raises(ValueError, match=f'{message}.*another folder'):
+      latents.read(other, tmp_path, of=OF)
+  before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+  with pytest.raises(ValueError, match=f'{message}.*another folder'):
+    latents.write(other, _encode, tmp_path, of=OF)
+  assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_an_older_cache_knows_only_how_many_clips_it_has(tmp_path):
+  dataset = _dataset()
+  latents.write(dataset, _encode, tmp_path, of=OF)
+  (tmp_path / 'of.json').write_text(json.dumps(OF))
+  latents.read(_named(dataset), tmp_path, of=OF)
+  for call in (
+      lambda: latents.read(_dataset(71), tmp_path, of=OF),
+      lambda: latents.write(_dataset(71), _encode, tmp_path, of=OF)):
+    with pytest.raises(ValueError, match="clips': .*70.*expected .*71"):
+      call()
+  latents.write(_named(dataset), _encode, tmp_path, of=OF)
+  content = json.loads((tmp_path / latents.MANIFEST).read_text())
+  assert content.keys() == {'of', 'clips', 'mean', 'std'}
 
 
 def test_folder_of_other_things_is_left_alone(tmp_path):
