@@ -78,7 +78,8 @@ def test_a_run_sees_what_it_was_trained_on(home, tmp_path, monkeypatch):
   monkeypatch.setattr(loop, 'train', lambda *args, **kwargs: None)
   run.train(build.method(config), config, build.dataset(config), workdir)
   monkeypatch.setattr(
-      run, 'restore_params', lambda *args, **kwargs: ({}, {'step': 7}))
+      run, 'restore_params', lambda *args, **kwargs: (
+          {}, {'step': 7, 'config': run.to_plain(config)}))
   found = model.restore(config, workdir)
   assert found.step == 7 and found.params.keys() == {
       'method', 'first_stage', 'mean', 'std'}
