@@ -79,7 +79,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     'parts': Table('swap', _RUN, _SWAP, variants=True, configs=('divid_*',)),
     'reconstruction': Table(
         'reconstruction',
-        _SCORED,
+        (*_SCORED, 'version'),
         (
             Column('MSE', 'mse', ''),
             Column('PSNR (dB)', 'psnr', ''),
@@ -90,7 +90,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     ),
     'leakage': Table(
         'leakage',
-        _SCORED,
+        (*_SCORED, 'version'),
         (
             Column('leakage', 'leakage'),
             Column('average', 'average'),
@@ -103,7 +103,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
     ),
     'lever_leakage': Table(
         'leakage',
-        ('config', 'step', 'seeds'),
+        ('config', 'step', 'seeds', 'version'),
         (
             Column('leakage', 'leakage'),
             Column('average', 'average'),

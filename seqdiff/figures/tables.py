@@ -200,6 +200,7 @@ FACTS: Mapping[str, Callable[[str, results.Result], str]] = {
     'step': lambda name, result: f'{result.step:,}',
     'seeds': lambda name, result: str(result.counts.get('seeds', 1)),
     'hardware': lambda name, result: _hardware(result),
+    'version': lambda name, result: str(result.version),
 }
 
 

@@ -157,7 +157,7 @@ def test_plain_numbers_are_not_per_cents(committed):
 
 def test_table_without_results_says_so_in_one_row(tmp_path):
   text = tables.render(layouts.TABLES['leakage'], tables.read_results(tmp_path))
-  assert text.splitlines()[2] == '|' + ' – |' * 11
+  assert text.splitlines()[2] == '|' + ' – |' * 12
 
 
 def test_only_what_is_between_the_markers_changes(committed):
