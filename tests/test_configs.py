@@ -47,7 +47,14 @@ CONFIGS = sorted(
     if p.stem != '__init__' and not p.stem.startswith('prior'))  # Need models.
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+# Their nets are those of other configs.
+_ALIKE = ('diffsda_celebv_hq', 'diffsda_mug_ablation', 'divid_mead',
+          'diffsda_voxceleb_ablation', 'divid_mhad_ablation')
+
+
+@pytest.fixture(params=[
+    pytest.param(path, marks=pytest.mark.slow if path.stem in _ALIKE else ())
+    for path in CONFIGS], ids=lambda path: path.stem)
 def config(request, monkeypatch, tmp_path) -> ml_collections.ConfigDict:
   """The config of one file, as the command line gets it.
 

@@ -65,6 +65,13 @@ def test_runs_in_a_bucket_are_restored(bucket):
   assert (bucket / 'prior/directions.npz').stat().st_mtime_ns == before
 
 
+@pytest.fixture
+def empty(tmp_path_factory):
+  """A bucket with nothing in it."""
+  with buckets.fake(tmp_path_factory.mktemp('empty')):
+    yield
+
+
 @pytest.mark.parametrize('config, flag, message', [
     ('quickstart', '--workdir=gs://other/run',
      '--workdir=gs://other/run cannot be used .*gcloud auth'),
@@ -74,7 +81,7 @@ def test_runs_in_a_bucket_are_restored(bucket):
     ('diffsda_mug', '--config.data.data_dir=gs://bucket/data',
      'data_dir=gs://bucket/data; expected a folder on a local disk')])
 def test_what_cannot_work_is_said_before_anything_is_computed(
-    bucket, cli, tmp_path, config, flag, message):
+    empty, cli, tmp_path, config, flag, message):
   ended = cli(
       f'--config=configs/{config}.py', f'--workdir={tmp_path}/run', flag)
   assert ended.code == 2

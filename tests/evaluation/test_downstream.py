@@ -89,6 +89,7 @@ def test_static_code_that_tells_the_month_is_right(tmp_path):
   assert metrics['reference/untrained/accuracy'] < 0.3
 
 
+@pytest.mark.slow
 def test_death_that_the_last_step_tells_is_seen_by_the_default_only(tmp_path):
   metrics, _ = _run('mortality', tmp_path, epochs=10)
   assert metrics['auroc'] > 0.95 < metrics['auprc']
@@ -117,6 +118,7 @@ def test_sum_of_the_rain_of_a_day(tmp_path):
         np.nanmean(np.abs(test - guess)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_targets_of_other_clips_teach_nothing(tmp_path):
   metrics, _ = _run('rain_as_published', tmp_path)
   mixed, _ = _run('rain_as_published', tmp_path, own_targets=False)

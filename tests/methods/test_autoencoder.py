@@ -179,7 +179,8 @@ def test_protocol_of_reconstruction_takes_it(case, tmp_path):
   assert counts == {'clips': 5, 'frames': 10}
 
 
-@pytest.mark.parametrize('regulariser', ['vq', 'kl'])
+@pytest.mark.parametrize('regulariser', [
+    'vq', pytest.param('kl', marks=pytest.mark.slow)])
 def test_training_lowers_the_error(regulariser):
   net = dataclasses.replace(
       SMALL, channels=8, regulariser=regulariser, codebook_size=32)

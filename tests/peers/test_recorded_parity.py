@@ -11,7 +11,9 @@ from tests.peers import cases
 from tests.peers import ours
 
 
-@pytest.mark.parametrize('name', cases.RECORDED)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow if name == 'sprites32' else ())
+    for name in cases.RECORDED])
 def test_numbers_are_those_that_the_peer_recorded(name):
   case, theirs = cases.make(name), cases.recorded(name)
   their_slopes = theirs.pop('slopes')
