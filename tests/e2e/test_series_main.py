@@ -146,6 +146,7 @@ def test_padding_is_read_as_padding_and_comes_back(model, series):
     assert np.isfinite(found[:, :16]).all()
 
 
+@pytest.mark.slow
 def test_series_are_explored_in_units(model, series, tmp_path):
   codes = model.encode(series)
   explorer = explore.Explorer(

@@ -355,6 +355,7 @@ def test_settings_that_do_not_fit_the_series_are_named(real, options, message):
     jax.eval_shape(method.init, KEY, _batch())
 
 
+@pytest.mark.slow
 def test_short_training_finds_the_trend_and_leaves_the_season():
   config = glr_simulation.get_config()
   config.data.missing = 0.1
