@@ -2,19 +2,18 @@
 
   python -m seqdiff.main --config=configs/divid_puppets.py
 
-Results of two seeds are in configs/results/divid_puppets (joint 92 and 78 %).
-Departures from the paper (whose values are in configs/common/divid.py): pixels
-in place of latents; smaller networks on patches of 2x2 pixels with coordinates
-and projected tokens; x0 in
-place of eps, in L2, under more noise; normalised features, from which the first
-frame is not subtracted (puppets do not start from rest); small codes (of 32
-values the dynamic ones told the shape of the head) with a little KL, the static
-one read from one random frame, the dynamic ones from what differs from the mean
-frame, in random colours; two decoded frames per clip and step; a larger step
-size. The weight of the dynamic KL matters: with 1e-5 the codes told nothing,
-with 3e-6 one seed of two did not learn the arms. With norms before the sums of
-the transformer (`pre_norm`) arms are learned sooner, and the shape of the head
-with them: 35 % of swaps kept it.
+Results of two seeds are in configs/results/divid_puppets. Departures from the
+paper (whose values are in configs/common/divid.py): pixels in place of latents;
+smaller networks on patches of 2x2 pixels with coordinates and projected tokens;
+x0 in place of eps, in L2, under more noise; normalised features, from which the
+first frame is not subtracted (puppets do not start from rest); small codes (of
+32 values the dynamic ones told the shape of the head) with a little KL, the
+static one read from one random frame, the dynamic ones from what differs from
+the mean frame, in random colours; two decoded frames per clip and step; a
+larger step size. The weight of the dynamic KL matters: with 1e-5 the codes told
+nothing, with 3e-6 one seed of two did not learn the arms. With norms before the
+sums of the transformer (`pre_norm`) arms are learned sooner, and the shape of
+the head with them: most swaps of the one seed tried did not keep it.
 """
 
 import ml_collections

@@ -23,12 +23,12 @@ def _config(**changes):
   return config
 
 
-_OTHER = {'data.data_dir': 'there', 'data.in_memory': False,
-          'data.eval_batch_size': 8, 'eval.num_shown': 2}
+_OTHER = {'data.in_memory': False, 'data.eval_batch_size': 8,
+          'eval.num_shown': 2}
 
 
 @pytest.mark.parametrize('key', _OTHER)
-def test_where_data_are_and_how_many_are_looked_at_is_no_other_run(
+def test_how_data_are_held_and_how_many_are_looked_at_is_no_other_run(
     tmp_path, key):
   assert set(results.WITHOUT_EFFECT) - set(_OTHER) == {
       f'explore.{name}' for name in (
@@ -41,6 +41,8 @@ def test_where_data_are_and_how_many_are_looked_at_is_no_other_run(
       step=1, counts={}, metrics={}, wall_seconds=1.0)
   results.write(tmp_path, result)
   results.check_owner(tmp_path, 'swap', run.to_plain(other))
+  with pytest.raises(ValueError, match='data_dir: here there, there here'):
+    run.claim(_config(**{'data.data_dir': 'there'}), tmp_path)
   with pytest.raises(ValueError, match='data.size: 16 there, 8 here'):
     run.claim(_config(**{'data.size': 8}), tmp_path)
   with pytest.raises(ValueError, match='the result of another run'):

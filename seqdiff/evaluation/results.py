@@ -25,7 +25,7 @@ from seqdiff.core import storage
 
 # Keys of configs that change neither what is trained nor what is measured.
 WITHOUT_EFFECT = (
-    'data.data_dir', 'data.in_memory', 'data.eval_batch_size', 'eval.num_shown',
+    'data.in_memory', 'data.eval_batch_size', 'eval.num_shown',
     'explore.kappa', 'explore.num_alphas', 'explore.num_clips', 'explore.x_T')
 
 
