@@ -19,7 +19,7 @@ from configs.common import series
 
 
 def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
-  """The config; variant 'default' or 'as_published'."""
+  """The config; variant 'default', 'as_published' or 'pool'."""
   config = series.get_config()
   config.data.update(
       name='physionet2012', num_frames=80, batch_size=30, eval_batch_size=32)
@@ -29,4 +29,4 @@ def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
   config.optim.learning_rate = 5e-5
   config.train.num_steps = 200 * 1189 // 30  # 200 epochs.
   config.eval.protocols = series.in_both_forms('mortality', 'icu_type')
-  return series.vary(config, variant, ('default',), roll=0)
+  return series.vary(config, variant, ('default',), roll=0, read=16)
