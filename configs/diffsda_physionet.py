@@ -29,4 +29,5 @@ def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
   config.optim.learning_rate = 5e-5
   config.train.num_steps = 200 * 1189 // 30  # 200 epochs.
   config.eval.protocols = series.in_both_forms('mortality', 'icu_type')
-  return series.vary(config, variant, ('default',), roll=0, read=16)
+  return series.vary(
+      config, variant, ('default',), roll=0, read=16, decode=8)

@@ -5,18 +5,16 @@
   python -m seqdiff.main --config=configs/vae_etth1.py
 
 No score is known yet. All but the method as in configs/diffsda_etth1.py, with
-`:months` for the published samples.
+`:pool` as there and `:months` for the published samples.
 """
 
 import ml_collections
 
 from configs import diffsda_etth1
 from configs.common import vae
-from seqdiff.core import errors
 
 
 def get_config(variant: str = 'blocked') -> ml_collections.ConfigDict:
-  """The config; variant 'blocked' or 'months'."""
-  if variant not in ('blocked', 'months'):
-    raise errors.unknown_name('variant', variant, ('blocked', 'months'))
-  return vae.get_config(diffsda_etth1.get_config(variant))
+  """The config; variant 'blocked', 'pool' or 'months'."""
+  return vae.get_config(
+      diffsda_etth1.get_config, variant, ('blocked', 'pool', 'months'))

@@ -4,7 +4,8 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/vae_physionet.py
 
-No score is known yet. All but the method as in configs/diffsda_physionet.py.
+No score is known yet. All but the method as in configs/diffsda_physionet.py,
+with `:pool` as there.
 """
 
 import ml_collections
@@ -13,6 +14,7 @@ from configs import diffsda_physionet
 from configs.common import vae
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """The config."""
-  return vae.get_config(diffsda_physionet.get_config())
+def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
+  """The config; variant 'default' or 'pool'."""
+  return vae.get_config(
+      diffsda_physionet.get_config, variant, ('default', 'pool'))

@@ -47,6 +47,7 @@ def vary(
     *,
     roll: int,
     read: int,
+    decode: int = 16,
 ) -> ml_collections.ConfigDict:
   """The config as published, pooled, or as it is.
 
@@ -56,15 +57,16 @@ def vary(
 
   `pool` has no recurrences: the static code is read from the mean of features
   of single hours, a dynamic code from its own hour. A step reads some hours at
-  random and decodes 16 others, at a fraction of the cost. Departures: these,
-  and a step size of ten times the paper's on the air.
+  random and decodes a few others, at a fraction of the cost. The step size is
+  ten to twenty times that of the paper.
 
   Args:
     config: the config.
     variant: 'as_published', 'pool' or one of `others`.
     others: names of variants that need nothing more.
     roll: hours by which the released code shifts its series.
-    read: hours that `pool` reads of a series in a step.
+    read: hours of a series that `pool` reads in a step.
+    decode: hours that it decodes.
 
   Raises:
     ValueError: for another variant.
@@ -77,7 +79,7 @@ def vary(
         p for p in config.eval.protocols if p.endswith('_as_published'))
   elif variant == 'pool':
     config.method.update(
-        aggregator='pool', static_frames=read, frames_per_step=16)
+        aggregator='pool', static_frames=read, frames_per_step=decode)
     config.optim.update(learning_rate=1e-3, warmup_steps=50)
     config.train.update(num_steps=1500, save_every=500)
     config.sampler.update(name='dpmpp_2m', num_steps=16)

@@ -58,7 +58,10 @@ TASKS = (
         'GLR': (12.27, .03), 'SPYL': (12.22, .03), 'DBSE': (11.21, .01),
         'random forest': (10.19, .20), 'DiffSDA': (9.89, .28)}),
 )
-METHODS = {'VAE': 'vae', 'GLR': 'glr', 'DiffSDA': 'diffsda'}
+# What configs are called, on some data.
+METHODS = {
+    'VAE': 'vae_{}', 'VAE, pooled': 'vae_{}-pool', 'GLR': 'glr_{}',
+    'DiffSDA': 'diffsda_{}', 'DiffSDA, pooled': 'diffsda_{}-pool'}
 _TRIVIAL = {
     'constant': ('constant',),
     'median': ('median',),
@@ -67,8 +70,9 @@ _TRIVIAL = {
     'mean and deviation, linear': ('mean_std_logistic', 'mean_std_ridge'),
     'mean and deviation, random forest': ('random_forest',),
     'supervised predictor': ('supervised',),
-    'encoder without training': ('untrained',),
 }
+_UNTRAINED = {'encoder without training': 'DiffSDA',
+              'pooled encoder without training': 'DiffSDA, pooled'}
 
 
 def corrected(found: Mapping[str, Mapping[str, results.Result]]) -> str:
@@ -85,7 +89,7 @@ def _render(found, form) -> str:
   """A table of all tasks in one form of their protocols."""
 
   def row(label, cell, method='DiffSDA'):
-    names = [f'{METHODS[method]}_{task.data}' for task in TASKS]
+    names = [METHODS[method].format(task.data) for task in TASKS]
     return cells.line([label, *(
         cell(task, _find(found, name, task.protocol, form))
         for task, name in zip(TASKS, names))])
@@ -100,6 +104,9 @@ def _render(found, form) -> str:
   for label, names in _TRIVIAL.items():
     lines.append(row(label, lambda task, result, names=names: _first(
         _metrics(result), names, task)))
+  for label, method in _UNTRAINED.items():
+    lines.append(row(label, lambda task, result: _first(
+        _metrics(result), ('untrained',), task), method))
   for method in METHODS:
     lines.append(row(f'{method}, ours', own, method))
     lines.append(row(f'{method}, steps × seeds', steps, method))
@@ -118,7 +125,7 @@ def _find(found, name, protocol, form) -> results.Result | None:
   """
   published = f'{name}-as_published'
   of = [name, *sorted(n for n in found if n.startswith(f'{name}-')
-                      and n != published)]
+                      and n not in (published, f'{name}-pool'))]
   if form:
     of.insert(0, published)
   return next((found[n][protocol + form] for n in of
