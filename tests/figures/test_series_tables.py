@@ -101,6 +101,16 @@ def test_the_variant_as_published_stands_in_the_published_table_only():
     assert cell(series_tables.as_published(found), method) == published
 
 
+def test_a_pooled_variant_has_a_row_of_its_own_and_stands_for_no_other():
+  found = {'diffsda_air_quality-pool': {'rain': _result(
+      'rain', {'mae': 1.5, 'reference/untrained/mae': 2.5})}}
+  rows = _rows(series_tables.corrected(found))
+  of = lambda label: rows[label]['rain, MAE (mm)']
+  assert of('DiffSDA, pooled, ours') == '1.5'
+  assert of('pooled encoder without training') == '2.5'
+  assert of('DiffSDA, ours') == of('encoder without training') == '–'
+
+
 def test_a_readme_can_have_both():
   text = '<!-- table:series -->\n<!-- /table -->\n'
   filled = tables.update(text, FOUND)
