@@ -21,7 +21,7 @@ _FORMS = ('expected off; auto on a TPU pod, under Slurm or Open MPI; or '
 
 
 def connect(
-    value: str, *, timeout: float = 120.0, heartbeat: int = 100
+    value: str, *, timeout: float = 300.0, heartbeat: int = 100
 ) -> None:
   """Joins the other processes; before anything that JAX computes.
 
@@ -56,7 +56,7 @@ def connect(
         '--distributed=auto, but JAX finds no TPU pod and no job of Slurm or '
         f'Open MPI here; {_FORMS}. Name the processes, or leave the flag out.'
     ) from error
-  except (RuntimeError, OSError) as error:
+  except (RuntimeError, OSError, OverflowError) as error:  # Port 99999.
     raise ValueError(
         f'--distributed={value}: JAX cannot connect '
         f'({" ".join(str(error).split())[:300]}); expected at process 0 a port '

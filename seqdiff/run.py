@@ -100,6 +100,7 @@ def train(
   method = first_stage.starting(method, config, dataset)
   clips, dataset = dataset, first_stage.open_cache(config, dataset)
   sample = first_batch(config, dataset)
+  _check_channels(config, sample)
   method = _starting(method, config, sample, workdir)
   make_batches = lambda step: loader.train_batches(
       dataset.splits['train'], seed=config.seed, start_step=step,
@@ -118,6 +119,21 @@ def train(
         writer=writer.MetricWriter(workdir))
   finally:
     checkpointer.close()
+
+
+def _check_channels(config, sample) -> None:
+  """Raises ValueError for clips, or latents, of another number of channels.
+
+  Without it an error is one of all pairs of channels, and never raised.
+  """
+  there = sample['x'].shape[-1]
+  if 'image_channels' in config.method and (
+      config.method.image_channels != there):
+    kind = 'latents' if 'first_stage' in config else 'clips'
+    raise ValueError(
+        f'config.method.image_channels={config.method.image_channels} with '
+        f'{kind} of {there} channels; expected {there}. Set it to that, or '
+        'choose other data.')
 
 
 def check(config: ml_collections.ConfigDict) -> parallel.Parallel:

@@ -31,8 +31,16 @@ def name_of(config: str) -> str:
   return '-'.join([pathlib.Path(path).stem] + ([argument] if argument else []))
 
 
-def check(configs: Sequence[str], num_seeds: int) -> None:
-  """Raises ValueError for what would be found out only after the first run."""
+def check(
+    configs: Sequence[str], num_seeds: int, out: pathlib.Path
+) -> None:
+  """Raises ValueError for what would be found out only after the first run.
+
+  Args:
+    configs: what is to be trained.
+    num_seeds: with how many seeds.
+    out: where the merged results go; those of more seeds are not replaced.
+  """
   if num_seeds < 1:
     raise ValueError(f'--seeds={num_seeds}; expected 1 or more.')
   for config in configs:
@@ -44,6 +52,13 @@ def check(configs: Sequence[str], num_seeds: int) -> None:
   if len(set(names)) < len(names):
     raise ValueError(
         f'Configs {names}; expected different names, each is one row.')
+  for path in (
+      path for name in names for path in sorted((out / name).glob('*.json'))):
+    there = results.read(path).counts.get('seeds', 1)
+    if there > num_seeds:
+      raise ValueError(
+          f'--seeds={num_seeds}, but {path} is the mean of {there} seeds; '
+          'expected as many or more. Choose another --out, or remove it.')
 
 
 def run_one(
@@ -116,9 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--jobs', type=int, default=1, help='runs at one time')
   args = parser.parse_args(argv[:cut])
   try:
-    check(args.configs, args.seeds)
     workdir = storage.local(args.workdir, '--workdir')
     out = storage.local(args.out, '--out')
+    check(args.configs, args.seeds, out)
     with futures.ThreadPoolExecutor(args.jobs) as pool:
       for config in args.configs:
         homes = list(pool.map(

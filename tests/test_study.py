@@ -61,8 +61,18 @@ def test_what_is_done_is_not_done_again_unless_flags_differ(tmp_path, runs):
   _study(tmp_path, '--seeds=2')
   _study(tmp_path, '--seeds=3')
   assert len(runs) == 6
-  _study(tmp_path, '--seeds=1', '--', '--config.data.size=8')
-  assert len(runs) == 8
+  _study(tmp_path, '--seeds=3', '--', '--config.data.size=8')
+  assert len(runs) == 12
+
+
+def test_a_mean_of_more_seeds_is_not_replaced(tmp_path, runs, capsys):
+  _study(tmp_path, '--seeds=3')
+  before = (tmp_path / 'out' / 'quickstart' / 'swap.json').read_text()
+  assert _study(tmp_path, '--seeds=2', '--', '--config.data.size=8') == 2
+  assert 'is the mean of 3 seeds; expected as many or more' in (
+      capsys.readouterr().err)
+  assert len(runs) == 6
+  assert (tmp_path / 'out' / 'quickstart' / 'swap.json').read_text() == before
 
 
 def test_single_seed_has_no_spread(tmp_path, runs):

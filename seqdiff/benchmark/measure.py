@@ -119,6 +119,7 @@ class _Peer:
     self.memory = 0
     self._config, self._batches = run.to_plain(config), batches
     self._variant = variant
+    self._errors = tempfile.TemporaryFile('w+')  # A pipe might fill up.
 
   def __enter__(self) -> '_Peer':
     with tempfile.TemporaryDirectory() as folder:
@@ -129,13 +130,14 @@ class _Peer:
           [sys.executable, '-m', 'tests.peers.worker', folder,
            self._variant, jax.devices()[0].platform],
           cwd=_ROOT, text=True, bufsize=1, stdin=subprocess.PIPE,
-          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+          stdout=subprocess.PIPE, stderr=self._errors)
       self._answer()  # It has read the files.
     return self
 
   def __exit__(self, *exc_info) -> None:
     self._process.kill()
     self._process.wait()
+    self._errors.close()
 
   def time(self, job: str, repeats: int) -> float:
     """Seconds of so many repeats of a job."""
@@ -144,11 +146,15 @@ class _Peer:
     self.memory = answer['memory']
     return answer['seconds']
 
+  def _said(self) -> str:
+    self._errors.seek(0)
+    return self._errors.read().strip()
+
   def _answer(self) -> dict[str, float]:
     answer = self._process.stdout.readline()
     if not answer:
       raise ValueError(
           'The PyTorch peer has stopped; expected tests/peers beside seqdiff/ '
           'and the extra `peers` (pip install -e ".[peers]"). It said: '
-          f'{self._process.stderr.read().strip()[-500:]}')
+          f'{self._said()[-500:]}')
     return json.loads(answer)

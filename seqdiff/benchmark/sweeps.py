@@ -41,7 +41,8 @@ def read_sweep(
           f'type that {key} has in the config, as 8,16,32. {error}') from error
     parallel.make_parallel(
         changed.train.parallel, fsdp=changed.train.fsdp,
-    ).check_batch_size(changed.data.batch_size)
+    ).check_batch_size(
+        changed.data.batch_size, num_parts=changed.train.num_parts)
     swept[f'{key}={value}'] = changed
   return swept
 

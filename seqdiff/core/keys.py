@@ -23,6 +23,19 @@ def per_example(key: types.Key, index: types.Array) -> types.Key:
   return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
+def of_batch(key: types.Key, name: str, index: types.Array) -> types.Key:
+  """A key for what is drawn for a batch as a whole, as masks of dropout.
+
+  Devices that hold other examples, and parts of a batch, get others.
+
+  Args:
+    key: the key of the step.
+    name: of the use.
+    index: (B,) integer index of each example.
+  """
+  return jax.random.fold_in(named(key, name), index[0])
+
+
 def normal(
     key: types.Key, index: types.Array, shape: Sequence[int]
 ) -> jax.Array:

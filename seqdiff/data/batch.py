@@ -100,6 +100,8 @@ class Dataset:
     names: names of the clips of each split, in order; empty if they have none.
     lengths: frames of the clips of each split, in order, where they are known
       without reading them.
+    options: what it was prepared with, see `seqdiff.data.prepare`; empty if
+      it was not, or if that was not noted.
   """
 
   name: str
@@ -110,6 +112,7 @@ class Dataset:
   names: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
   lengths: Mapping[str, Sequence[int]] = dataclasses.field(
       default_factory=dict)
+  options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def factors_of(self, kind: str) -> tuple[Factor, ...]:
     """The factors of one kind, 'static' or 'dynamic'."""

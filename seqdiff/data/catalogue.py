@@ -222,6 +222,25 @@ def label_by_csv(
   return _label(catalogue, labels, f'a label is missing in {table}'), strays
 
 
+def of_layout(
+    catalogue: Catalogue,
+    videos: Sequence[Video],
+    skipped: Mapping[str, str],
+    layout: str,
+) -> Catalogue:
+  """Those videos that lie where a set has them; of the others, why not.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  if not videos:
+    raise ValueError(
+        f'None of {len(catalogue.videos)} videos, such as '
+        f'{catalogue.videos[0].name!r}, lies where it was expected: {layout}. '
+        "Give the folder that the publisher's files were unpacked into.")
+  return dataclasses.replace(catalogue, videos=videos, skipped=skipped)
+
+
 def factors_of(
     catalogue: Catalogue, dynamic: Iterable[str] = ()
 ) -> tuple[batch.Factor, ...]:

@@ -63,7 +63,8 @@ def load(
   return batch.Dataset(
       name=name, splits=splits, factors=found.factors_in(path),
       reading=found.reading_in(path), variables=found.variables_in(path),
-      names=found.names_in(path), lengths=lengths)
+      names=found.names_in(path), lengths=lengths,
+      options=found.options_in(path))
 
 
 def find_builder(name: str) -> type[base.Builder]:

@@ -2,7 +2,8 @@
 
 A cache is a folder of one data set:
 
-  of.json                       what it is of: data and first stage, and of each
+  of.json                       what it is of: data, with the options they were
+                                prepared with, and first stage, and of each
                                 split the number of clips and, where they are
                                 known, hashes of their names and lengths;
                                 written first
@@ -19,6 +20,7 @@ many they are.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 import dataclasses
 import hashlib
 import json
@@ -28,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from seqdiff.core import cores
 from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch
@@ -148,6 +151,8 @@ def _identity(dataset, of):
   """What a cache of a data set is of, as JSON has it."""
   identity = {'of': dict(of), 'clips': {
       split: len(source) for split, source in dataset.splits.items()}}
+  if dataset.options:
+    identity['options'] = dict(dataset.options)
   for name, splits in ('names', dataset.names), ('lengths', dataset.lengths):
     if splits:
       identity[f'hashes of {name}'] = {
@@ -219,8 +224,9 @@ def _claim(folder, identity):
 def _write_file(path, source, encode, number):
   """Encodes CLIPS_PER_FILE clips; the values are written last."""
   first = number * CLIPS_PER_FILE
-  clips = [np.asarray(source[i]['x'])
-           for i in range(first, min(first + CLIPS_PER_FILE, len(source)))]
+  numbers = range(first, min(first + CLIPS_PER_FILE, len(source)))
+  with futures.ThreadPoolExecutor(cores.count()) as pool:  # Pictures decode.
+    clips = list(pool.map(lambda i: np.asarray(source[i]['x']), numbers))
   values = encode(np.concatenate(clips))
   for target, array in (
       (_lengths(path), np.array([len(clip) for clip in clips])),

@@ -6,6 +6,7 @@ import dataclasses
 import jax
 import numpy as np
 
+from seqdiff.core import keys
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
@@ -53,6 +54,30 @@ def read(
     return factors.static, factors.dynamic
 
   return _collect(ctx, split, of, indices)
+
+
+def of_split(
+    ctx: context.Context, split: str, *, trained: bool = True
+) -> Codes:
+  """The codes of all clips of a split, computed once for all protocols.
+
+  Args:
+    ctx: model, data and settings.
+    split: which split.
+    trained: False: by an encoder without training, the same for all splits.
+  """
+  if (split, trained) not in ctx.known:
+    ctx.known[split, trained] = read(
+        ctx, split, params=None if trained else _untrained(ctx))
+  return ctx.known[split, trained]
+
+
+def _untrained(ctx):
+  """Fresh parameters of the method."""
+  source = ctx.dataset.splits['train']
+  batch = next(loader.eval_batches(source, batch_size=1, **ctx.cut))
+  return ctx.method.init(
+      keys.named(jax.random.key(ctx.seed), 'untrained'), batch)
 
 
 def series(ctx: context.Context, split: str) -> Codes:

@@ -38,6 +38,7 @@ class Context:
     generate: of a latent prior: (batch, keep) -> one new clip in [-1, 1] for
       each of the batch, of which one kind of code, 'static' or 'dynamic', is
       kept if `keep` is not None.
+    known: codes of whole splits, which several protocols read (`codes`).
   """
 
   method: base.Method
@@ -59,6 +60,8 @@ class Context:
   x_T: str = 'dynamics_clip'
   seed: int = 0
   generate: Callable[[types.Batch, str | None], types.Array] | None = None
+  known: dict[Any, Any] = dataclasses.field(
+      default_factory=dict, compare=False, repr=False)
 
   @property
   def cut(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Coder:
     seen = _seen(batch)
     encode = lambda name, x, mask: self.encoder.apply(
         params, x, mask, train=True,
-        rngs={'dropout': keys.named(key, f'{name}_dropout')})
+        rngs={'dropout': keys.of_batch(key, f'{name}_dropout', index)})
     order = views.random_order(keys.named(key, 'frames'), index, mask)
     choose = lambda a: a if self.frames_per_step is None else (
         views.take_frames(a, order[:, :self.frames_per_step]))

@@ -101,7 +101,7 @@ class DiffSDA(conditional.Conditional):
         keys.named(key, 'sigma'), index, x.shape[1], step=step)
     eps = keys.normal(keys.named(key, 'eps'), index, x.shape[1:])
     inner = self._denoise(
-        params, codes, key=keys.named(key, 'dropout'), train=train)
+        params, codes, key=keys.of_batch(key, 'dropout', index), train=train)
     per_frame = self.diffusion.loss(inner, x, eps, sigma, observed)
     if observed is None:
       denoising = shapes.masked_mean(per_frame, mask)

@@ -106,7 +106,7 @@ class DiViD(conditional.Conditional):
     eps = self.diffusion.sample_eps(
         keys.named(key, 'eps'), index, x.shape[1:])
     net = self._denoise(
-        params, codes, key=keys.named(key, 'dropout'), train=train)
+        params, codes, key=keys.of_batch(key, 'dropout', index), train=train)
     per_frame = self.diffusion.loss(net, self.scale * x, eps, t)
     denoising = shapes.masked_mean(per_frame, mask)
     parts = {'denoising': denoising, **penalty}

@@ -94,7 +94,8 @@ class Prior:
     z, index = batch['x'], batch['index']
     t = self.diffusion.sample_t(keys.named(key, 't'), index, 1)
     eps = keys.normal(keys.named(key, 'eps'), index, z.shape[1:])
-    net = self._net(params, key=keys.named(key, 'dropout') if train else None)
+    net = self._net(params, key=keys.of_batch(
+        key, 'dropout', index) if train else None)
     return self.diffusion.loss(net, z, eps, t)[:, 0], {}
 
   def sample(

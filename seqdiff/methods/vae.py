@@ -63,7 +63,8 @@ class VAE(conditional.Coder):
     """
     del step
     shown, codes, penalty = self._read(params['encoder'], batch, key, train)
-    rngs = {'dropout': keys.named(key, 'dropout')} if train else None
+    rngs = {'dropout': keys.of_batch(
+        key, 'dropout', batch['index'])} if train else None
     guess = self.decoder.apply(
         params['decoder'], codes.static, codes.dynamic, train=train, rngs=rngs)
     flat = lambda a: a.reshape(len(a), -1)

@@ -1,4 +1,4 @@
-"""No space left: what Python, Orbax and TensorStore say of it, in words."""
+"""No space left, or none of a quota: what is said of it, in words."""
 
 from collections.abc import Iterator
 import contextlib
@@ -17,7 +17,8 @@ def in_words(directory: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except (OSError, ValueError) as error:
-    if os.strerror(errno.ENOSPC) not in str(error):
+    if not any(os.strerror(code) in str(error)
+               for code in (errno.ENOSPC, errno.EDQUOT)):
       raise
     raise FullDiskError(
         f'The disk of {directory} is full ({error}). Expected space for'

@@ -1,8 +1,10 @@
 """Two drivers for one step body: `Pmap` and `Mesh`.
 
 Both offer the same methods and give the same numbers on any number of
-devices. `Pmap` is plain data parallelism: each device holds a copy of the
-state and its share of the batch, and the body sums over the axis 'data'.
+devices, but for masks of dropout, which are drawn for the clips of a device
+(`core.keys.of_batch`). `Pmap` is plain data parallelism: each device holds a
+copy of the state and its share of the batch, and the body sums over the axis
+'data'.
 `Mesh` is `jit` over sharded arrays: the body sees the whole batch, and with
 `fsdp` each device holds only its part of the parameters and the optimizer.
 

@@ -126,10 +126,12 @@ def _named(dataset, **changes):
   return dataclasses.replace(dataset, **{
       'names': {s: [f'{s}/{i}' for i in range(len(splits[s]))] for s in splits},
       'lengths': {s: [len(item['x']) for item in splits[s]] for s in splits},
-      **changes})
+      'options': {'size': 8, 'crop': 'face'}, **changes})
 
 
 OTHERS = {
+    'options': (_named(_dataset(), options={'size': 8, 'crop': 'center'}),
+                "{'options': {'size': 8, 'crop': 'face'}}; expected.*center"),
     'number': (_named(_dataset(71)), "clips': .*'train': 70.*expected .*71"),
     'names': (_named(_dataset(), names={
         'train': [f'train/{i}' for i in reversed(range(70))],

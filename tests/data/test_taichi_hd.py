@@ -89,6 +89,8 @@ def test_other_folders_and_short_clips_are_skipped_by_name(
     (['clips/a#0#12'], r'holds clips, but no train; expected train/\*#\*'),
     (['train/a#0#12'], r'holds train, but no test; expected test/\*#\*'),
     (['train/a', 'test/a#0#12'], r'raw/train holds a, but no \*#\*'),
+    (['train/a#0#12/frames', 'test/a#0#12/frames'],
+     r"None of 2 videos, such as 'test/a#0#12/frames', lies where.*train/\*#"),
 ])
 def test_another_layout_is_refused(tmp_path, write_pictures, names, message):
   for name in names:

@@ -66,6 +66,8 @@ def _is_one_paragraph(ended, message: str) -> None:
      "Unknown lever 'cross_static'.*Known: aggregator, centre, coord"),
     ((QUICK, '--config.method.shared_static=False'),
      'static_frames=2 .*shared_static=False, where each frame has a static'),
+    ((QUICK, '--config.method.image_channels=1'),
+     'image_channels=1 with clips of 3 channels; expected 3'),
     ((QUICK, '--config.data.size=10'), 'images of 10x10 cannot be halved'),
     ((QUICK, '--config.train.num_steps=5', '--config.optim.warmup_steps=7'),
      'warmup_steps is 7 and train.num_steps is 5'),

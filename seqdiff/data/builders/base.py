@@ -82,6 +82,12 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return {}
 
   @classmethod
+  def options_in(cls, path: pathlib.Path) -> dict[str, Any]:
+    """What the set in `path` was prepared with; empty if it was not noted."""
+    del path
+    return {}
+
+  @classmethod
   def variables_in(cls, path: pathlib.Path) -> tuple[batch.Variable, ...]:
     """The variables of the series in `path`; none of videos."""
     del path

@@ -185,6 +185,11 @@ class Frames(base.Builder):
             for split in splits}
 
   @classmethod
+  def options_in(cls, path: pathlib.Path) -> dict[str, Any]:
+    """As kept in the manifest."""
+    return base.read_beside(path, MANIFEST)['options']
+
+  @classmethod
   def differences(
       cls, path: pathlib.Path, options: Any, manual_dir: str
   ) -> list[str]:

@@ -79,7 +79,8 @@ class TaichiHd(windows.Windows):
       videos.append(catalogue_lib.Video(
           f'{folder}/{name}', video.path, dict(video=name.split('#')[0]),
           folder))
-    found = dataclasses.replace(found, videos=videos, skipped=skipped)
+    found = catalogue_lib.of_layout(
+        found, videos, skipped, ' or '.join(LAYOUTS))
     if options.split_by == catalogue_lib.CLIP:
       found = catalogue_lib.split(found, test_fraction=options.test_fraction)
     return frames.FramesConfig(

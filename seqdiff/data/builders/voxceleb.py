@@ -78,7 +78,7 @@ class Voxceleb(windows.Windows):
       videos.append(dataclasses.replace(
           video, labels=dict(speaker=speaker),
           split='test' if is_for_tests(speaker) else 'train'))
-    found = dataclasses.replace(found, videos=videos, skipped=skipped)
+    found = catalogue_lib.of_layout(found, videos, skipped, LAYOUT)
     if options.splits is not None:
       found, strays = catalogue_lib.split_by_csv(
           found, options.splits, by='speaker')

@@ -38,15 +38,12 @@ from collections.abc import Mapping
 import dataclasses
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from sklearn import metrics as sk_metrics
 
-from seqdiff.core import keys
 from seqdiff.data import batch as data_batch
-from seqdiff.data import loader
 from seqdiff.evaluation import codes as code_lib
 from seqdiff.evaluation import context
 from seqdiff.evaluation import fitting
@@ -108,11 +105,10 @@ class Downstream:
     task = _Task(self, next(
         f for f in ctx.dataset.factors if f.name == self.factor))
     splits = (*_NEEDED, ctx.split)
-    found = {split: code_lib.read(ctx, split) for split in splits}
+    found = {split: code_lib.of_split(ctx, split) for split in splits}
     series = {split: code_lib.series(ctx, split) for split in splits}
-    fresh = _untrained(ctx)
-    untrained = {
-        split: code_lib.read(ctx, split, params=fresh) for split in splits}
+    untrained = {split: code_lib.of_split(ctx, split, trained=False)
+                 for split in splits}
     rows = {'': task.predict(found, ctx.split, ctx.seed),
             'reference/supervised/': task.predict(
                 series, ctx.split, ctx.seed),
@@ -126,14 +122,6 @@ class Downstream:
     return metrics, {
         **{split: len(found[split].mask) for split in splits},
         'repeats': task.repeats}
-
-
-def _untrained(ctx):
-  """Fresh parameters of the method."""
-  source = ctx.dataset.splits['train']
-  batch = next(loader.eval_batches(source, batch_size=1, **ctx.cut))
-  return ctx.method.init(
-      keys.named(jax.random.key(ctx.seed), 'untrained'), batch)
 
 
 @dataclasses.dataclass(frozen=True)

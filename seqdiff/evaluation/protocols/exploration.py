@@ -97,7 +97,8 @@ def best(
 def _probe(factor, directions, num_components, train, test):
   """The metrics of one factor."""
   (x, y), (x_test, y_test) = (_examples(factor, part) for part in (train, test))
-  if min(len(np.unique(labels)) for labels in (y, y_test)) < 2:
+  if min(len(np.unique(labels)) for labels in (y, y_test)) < 2 or (
+      factor.num_classes is not None and not np.isin(y_test, y).all()):
     return {}
   chance = 0.0 if factor.num_classes is None else float(
       np.bincount(y_test).max() / len(y_test))
