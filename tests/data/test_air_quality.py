@@ -191,6 +191,8 @@ def cell(row, column, value):
      'row 11, column hour: 2015-11-30T12:00:00 comes after 2015-11-30T13:00'),
     (cell(3, 'month', 13), 'row 5, column year, month, day, hour: 2015 13 30 7;'
                            ' expected a date'),
+    (cell(3, 'hour', 3.5), 'row 5, .* 3.5; expected a date.*no whole numbers'),
+    (cell(3, 'year', 1e20), 'row 5, .*1e.20 .*; expected a date and an hour'),
     (cell(3, 'day', 'x'), "row 5, column day: 'x'; expected a number"),
     (cell(4, 'TEMP', 300), 'row 6, column TEMP: 300; expected a finite number '
                            'from -60 to 60 °C. .*another unit'),
@@ -227,6 +229,17 @@ def test_a_variable_that_training_never_measured_is_refused(raw, tmp_path):
     cell(n, 'WSPM', 'NA')(rows)
   write(raw, station, rows)
   with pytest.raises(ValueError, match='variable WSPM is missing in every row'):
+    build(raw, tmp_path)
+  assert not (tmp_path / 'data').exists()
+
+
+def test_a_month_without_any_value_is_refused(raw, tmp_path):
+  rows = rows_of('Dongsi')
+  for n in range(20, 20 + HOURS):
+    for name in HEADER.split(',')[5:-1]:
+      cell(n, name, 'NA')(rows)
+  write(raw, 'Dongsi', rows)
+  with pytest.raises(ValueError, match='-12 Dongsi has no value at all; expec'):
     build(raw, tmp_path)
   assert not (tmp_path / 'data').exists()
 

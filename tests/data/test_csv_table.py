@@ -135,6 +135,8 @@ def test_other_options_are_refused_in_the_same_folder(raw, tmp_path):
     (lambda r: r[3].__setitem__(4, 'fan 9'),
      "row 5, column kind: 'fan 9'; expected 'pump' as in the first row"),
     (lambda r: r[0].__setitem__(4, ''), "row 2, column kind: ''; expected a l"),
+    (lambda r: r[3].__setitem__(1, 'NA'),
+     "row 5, column machine: 'NA'; expected the name of a series"),
     (lambda r: r[3].__setitem__(2, 'inf'), 'row 5, column heat: inf; expected'),
     (lambda r: r[3].__setitem__(5, 'x'), "row 5, column wear: 'x'; expected a"),
     (lambda r: r[3].pop(), 'row 5, column wear: the row has 5 cells'),

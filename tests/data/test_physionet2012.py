@@ -264,6 +264,14 @@ def test_a_file_that_is_not_as_published_is_refused(
   assert not (tmp_path / 'data').exists()
 
 
+def test_two_files_of_one_record_are_refused(raw, tmp_path):
+  text = (raw / 'set-a' / '115.txt').read_text()
+  (raw / 'set-a' / '0115.txt').write_text(text)
+  with pytest.raises(ValueError, match=r'0115.txt and .*115.txt are of one'):
+    build(raw, tmp_path)
+  assert not (tmp_path / 'data').exists()
+
+
 def test_rows_without_a_name_are_left_out_and_counted(raw, tmp_path):
   with (raw / 'set-a' / '115.txt').open('a') as file:
     file.write('\n40:00,,3\n40:00,,\n')

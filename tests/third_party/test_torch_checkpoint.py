@@ -92,7 +92,8 @@ def test_code_is_refused_and_not_run(tmp_path, torch_file, where):
   else:  # As an argument of something that is passed over.
     f.write(path, f.call(f.named('numpy', 'dtype'), evil))
   with pytest.raises(
-      checkpoint.RefusedError, match=r'asks for (posix|nt|os).mkdir, which is'):
+      checkpoint.RefusedError,
+      match=r'/m: The checkpoint asks for (posix|nt|os).mkdir, which is'):
     checkpoint.load_state_dict(path)
   assert not trace.exists()
   pickle.loads(f.program(evil))

@@ -98,7 +98,9 @@ def load_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     is_zip = file.read(2) == b'PK'
   try:
     tree = _read_zip(path) if is_zip else _read_legacy(path)
-  except (RefusedError, OSError):
+  except RefusedError as error:
+    raise RefusedError(f'{path}: {error}') from error
+  except OSError:
     raise
   except Exception as error:  # A damaged pickle may raise anything.
     raise ValueError(

@@ -167,8 +167,10 @@ def _times(table: tables.Table) -> np.ndarray:
   times = []
   for index, row in enumerate(zip(*parts)):
     try:
+      if any(v != int(v) for v in row):
+        raise ValueError('no whole numbers')
       times.append(datetime.datetime(*map(int, row)))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
       raise table.problem(
           index, ', '.join(_TIME), ' '.join(f'{v:g}' for v in row),
           f'a date and an hour ({error})', 'Correct it.') from error

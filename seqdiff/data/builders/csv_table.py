@@ -132,7 +132,8 @@ def read(
 
   Raises:
     ValueError: for columns that are missing, cells that are not what their
-      column holds, times that do not rise, and a label that changes.
+      column holds, times that do not rise, a label that changes, and a row
+      that belongs to no series.
   """
   variables, labels, targets = (
       names(value) for value in (
@@ -153,6 +154,10 @@ def read(
   for index, name in enumerate(
       [default] * len(table) if options.id is None else
       table.cells[options.id]):
+    if name in tables.MISSING:
+      raise table.problem(
+          index, options.id, repr(name), 'the name of a series',
+          'Fill it in or remove the row.')
     places.setdefault(name, []).append(index)
   for name, rows in places.items():
     if times is not None:

@@ -114,8 +114,14 @@ def find(folder: pathlib.Path, died: Mapping[int, int]) -> dict[
   Raises:
     ValueError: unless there is one for each row of the outcomes.
   """
-  paths = {int(path.stem): path for path in folder.glob('*.txt')
-           if re.fullmatch(r'\d+', path.stem)}
+  paths = {}
+  for path in sorted(folder.glob('*.txt')):
+    if re.fullmatch(r'\d+', path.stem):
+      other = paths.setdefault(int(path.stem), path)
+      if other != path:
+        raise ValueError(
+            f'{other} and {path} are of one record; expected a single file of '
+            'it. Remove one of them.')
   for these, those, what in (
       (died, paths, f'{folder} holds no file of'),
       (paths, died, f'Outcomes-a.txt beside {folder} has no row of')):

@@ -124,6 +124,12 @@ class Series(base.Builder):
         raise ValueError(
             f'{cls.name}: the split {split} holds no samples; expected at '
             'least one in each. Add files, or choose shorter windows.')
+      for sample in collection.splits[split]:
+        if np.isnan(sample.values).all():
+          raise ValueError(
+              f'{cls.name}: {sample.name} has no value at all; expected some '
+              'measurement of some variable. Get its file again, or leave it '
+              'out.')
     mean, std = statistics(
         collection.splits['train'], list(collection.variables))
     return SeriesConfig(
