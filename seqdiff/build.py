@@ -122,6 +122,20 @@ def first_stage(
   return method(first_stage_config(config))
 
 
+def no_first_stage(workdir: Any, what: str) -> ValueError:
+  """The error that a folder holds no first stage, with all ways to get one."""
+  return ValueError(
+      f'config.first_stage.workdir={workdir} holds {what}; expected '
+      'its run directory. Train one (configs/autoencoder_mhad.py, or another '
+      'configs/autoencoder_*.py), or convert a published one: get '
+      'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip (or vq-f8.zip, '
+      'vq-f8-n256.zip, kl-f8.zip), unzip model.ckpt from it and run `python '
+      '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
+      '--checkpoint=model.ckpt --out=<run directory>`, which writes the '
+      'weights and their config.json there; see '
+      'third_party/ldm_autoencoder/README.md.')
+
+
 def first_stage_config(
     config: ml_collections.ConfigDict,
 ) -> ml_collections.ConfigDict:
@@ -133,16 +147,7 @@ def first_stage_config(
   workdir = config.first_stage.workdir
   path = storage.locate(workdir or '') / 'config.json'
   if workdir is None or not path.is_file():
-    raise ValueError(
-        f'config.first_stage.workdir={workdir} holds no autoencoder; expected '
-        'its run directory. Train one (configs/autoencoder_mhad.py, or another '
-        'configs/autoencoder_*.py), or convert a published one: get '
-        'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip (or vq-f8.zip, '
-        'vq-f8-n256.zip, kl-f8.zip), unzip model.ckpt from it and run `python '
-        '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
-        '--checkpoint=model.ckpt --out=<run directory>`, which writes the '
-        'weights and their config.json there; see '
-        'third_party/ldm_autoencoder/README.md.')
+    raise no_first_stage(workdir, 'no autoencoder')
   found = ml_collections.ConfigDict(json.loads(path.read_text()))
   if found.method.name != 'autoencoder':
     raise ValueError(

@@ -41,9 +41,13 @@ NUM_CODES = 2**15  # DiffSDA.
 
 
 def load(
-    workdir: str | os.PathLike[str], *, num_codes: int = NUM_CODES
+    workdir: str | os.PathLike[str], *, num_codes: int | None = None
 ) -> 'Explorer':
   """Restores the prior of a run directory and finds the components.
+
+  Args:
+    workdir: the run directory.
+    num_codes: as in `find`.
 
   Raises:
     ValueError: as `prior.load`.
@@ -55,29 +59,33 @@ def find(
     sampler: prior.Sampler,
     workdir: epath.Path,
     *,
-    num_codes: int = NUM_CODES,
+    num_codes: int | None = None,
 ) -> 'Explorer':
   """Reads the components of `workdir`, or finds them and keeps them there.
 
   Args:
     sampler: a prior.
     workdir: its run directory.
-    num_codes: clips whose codes are sampled.
+    num_codes: clips whose codes are sampled; None: as many as were, or else
+      `NUM_CODES`.
   """
-  path, identity = workdir / DIRECTIONS, _identity(sampler, num_codes)
+  path = workdir / DIRECTIONS
   names = [f.name for f in dataclasses.fields(explore.Directions)]
   if storage.exists(path):
     with np.load(io.BytesIO(path.read_bytes())) as file:
-      if str(file['identity']) == identity:
+      if num_codes is None:
+        num_codes = int(file['static_num_codes'])
+      if str(file['identity']) == _identity(sampler, num_codes):
         return Explorer(sampler, {
             kind: explore.Directions(**{
                 n: file[f'{kind}_{n}'][()] for n in names})
             for kind in prior_lib.KINDS})
+  num_codes = NUM_CODES if num_codes is None else num_codes
   codes = sampler.sample(num_codes)
   found = {kind: explore.principal(getattr(codes, kind))
            for kind in prior_lib.KINDS}
   with storage.writing(path) as file:
-    np.savez(file, identity=identity, **{
+    np.savez(file, identity=_identity(sampler, num_codes), **{
         f'{kind}_{n}': getattr(of_kind, n)
         for kind, of_kind in found.items() for n in names})
   return Explorer(sampler, found)

@@ -31,6 +31,7 @@ from seqdiff.data import latents
 from seqdiff.evaluation import results
 from seqdiff.methods import base
 from seqdiff.methods import started
+from seqdiff.sampling import devices
 from seqdiff.training import checkpoint
 from seqdiff.training import origin
 
@@ -44,8 +45,11 @@ def restore(
   frame = dataset.splits['train'][0]['x'][:1]
   sample = {'x': jnp.zeros((1,) + frame.shape)}
   first_stage = build.first_stage(config)
+  home = storage.locate(config.first_stage.workdir)
+  if not checkpoint.steps(home / 'checkpoints'):
+    raise build.no_first_stage(home, 'no weights')
   params, meta = checkpoint.restore_params(
-      storage.locate(config.first_stage.workdir) / 'checkpoints',
+      home / 'checkpoints',
       jax.eval_shape(first_stage.init, jax.random.key(0), sample))
   return params, _identity(config, params, meta['step'])
 
@@ -60,8 +64,10 @@ def encode(
   params, of = restore(config, dataset)
   size = config.data.eval_batch_size
 
+  @devices.over_devices
   @jax.jit
-  def run(frames):
+  def run(params, frames, key):
+    del key
     x = data_batch.to_float(frames)[:, None]
     return first_stage.encode(params, x, jnp.ones(x.shape[:2], bool))[:, 0]
 
@@ -69,7 +75,7 @@ def encode(
     padded = np.pad(  # All batches have one size: one compilation.
         frames, ((0, -len(frames) % size),) + ((0, 0),) * (frames.ndim - 1))
     return np.concatenate([
-        jax.device_get(run(padded[i:i + size]))
+        jax.device_get(run(params, padded[i:i + size], None))
         for i in range(0, len(padded), size)])[:len(frames)]
 
   return latents.write(

@@ -82,8 +82,9 @@ def restore_for(
   """A model for the data of another config: zero-shot.
 
   Clips are resized to those that the model was trained on; they may be longer
-  or shorter. What is written goes to `<workdir>/on_<name of the data set>`. The
-  data that the model was trained on are not needed.
+  or shorter. What is written goes to `<workdir>/on_<name of the data set>`, of
+  a set of your own with its name after it. The data that the model was trained
+  on are not needed.
 
   Args:
     config: of the run.
@@ -116,7 +117,9 @@ def restore_for(
     joined.data.size = size  # So that judges of another size are not taken.
   workdir, clip = storage.locate(workdir), run.first_batch(joined, dataset)
   params, step = _read(config, workdir, dataset, clip)
-  return Model(joined, workdir / f'on_{dataset.name}', dataset,
+  name = '-'.join([dataset.name] + ([other.data.set] if 'set' in other.data
+                                    else []))
+  return Model(joined, workdir / f'on_{name}', dataset,
                build.method(config), params, step)
 
 

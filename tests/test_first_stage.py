@@ -113,6 +113,30 @@ def test_a_prior_reads_codes_from_the_cache(home, tmp_path, monkeypatch):
   assert np.std(expected.static) > 0.02
 
 
+def test_a_config_without_weights_is_explained(home, tmp_path):
+  config = _config(home)
+  (tmp_path / 'config.json').write_text(
+      (home / 'stage' / 'config.json').read_text())
+  config.first_stage.workdir = str(tmp_path)
+  with pytest.raises(ValueError, match=(
+      'holds no weights; expected its run directory. Train one .*convert a .*'
+      'vq-f4.zip.*--preset=vq-f4')):
+    first_stage.open_cache(config, build.dataset(config))
+
+
+def test_as_a_clip_all_channels_are_divided_by_one_number(home):
+  config = _config(home, scale='clip', std=1.0)
+  dataset = build.dataset(config)
+  read = lambda config: np.concatenate([
+      item['x'] for item in map(
+          first_stage.open_cache(config, dataset).splits['train'].__getitem__,
+          range(SIZES['num_train']))])
+  z, twice = read(config), read(_config(home, scale='clip', std=2.0))
+  assert z.std() == pytest.approx(1.0, rel=1e-3)
+  assert abs(z.mean()) > 0.01 and np.ptp(z.std(axis=(0, 1, 2))) > 0.01
+  np.testing.assert_allclose(twice, 2.0 * z, rtol=1e-5)
+
+
 def test_each_channel_has_mean_0_and_the_asked_size(home):
   config = _config(home, scale='channel', std=0.5)
   source = first_stage.open_cache(

@@ -22,6 +22,7 @@ def main() -> None:
     raise ValueError(
         f'configs/{cli.config_name()}.py has no section first_stage; expected '
         'a config of a latent method, such as configs/divid_mhad.py.')
+  cli.use_all_cores(config)
   dataset = build.dataset(config)
   statistics = first_stage.encode(
       config, dataset,

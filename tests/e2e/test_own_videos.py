@@ -159,6 +159,10 @@ def test_a_model_swaps_and_is_judged_on_data_it_never_saw(
                 for d in (model.dataset, build.dataset(other)))
   smaller = clip.reshape(-1, 8, 2, 8, 2, 3).mean(axis=(2, 4))
   assert seen.shape == smaller.shape and np.abs(seen - smaller).mean() < 8.0
+  own = run.read_config(workdir)
+  monkeypatch.undo()
+  assert model_lib.restore_for(own, workdir, own).workdir == (
+      workdir / f'on_frames-{own.data.set}')
 
 
 @pytest.mark.parametrize('args, message', [

@@ -216,7 +216,8 @@ def test_components_are_sampled_once(runs, tmp_path, monkeypatch):
 @pytest.fixture(scope='module')
 def explorer(runs):
   """Of few codes, and of a model whose codes matter before it has learnt."""
-  found = explore.load(runs / 'prior', num_codes=50)
+  found = explore.load(runs / 'prior')
+  assert found.directions['static'].num_codes == 50  # Those that are there.
   rng, model = np.random.default_rng(0), found.model
   params = jax.tree.map(
       lambda a: a + 0.2 * rng.normal(size=a.shape).astype(a.dtype),

@@ -30,9 +30,8 @@ class Telling:
     return 0.0  # What the codes are multiplied with.
 
   def encode(self, params, x, mask):
-    del mask
-    return base.Factors(
-        static=params * x[:, 0, 2:], dynamic=params * x[..., :2])
+    dynamic = jnp.where(mask[..., None], x[..., :2], 50.0)  # Of padding: junk.
+    return base.Factors(static=params * x[:, 0, 2:], dynamic=params * dynamic)
 
 
 def _arrays(count, seed):
@@ -52,9 +51,19 @@ def _arrays(count, seed):
           'labels/rain': np.where(hole, np.nan, rain)}
 
 
-def _dataset():
+def _padded(arrays, steps):
+  """With so many steps more, which are none."""
+  long = lambda a, value: np.concatenate([a, np.full(
+      (len(a), steps, *a.shape[2:]), value, a.dtype)], axis=1)
+  return {**arrays, 'x': long(arrays['x'], 0.0),
+          'observed': long(arrays['observed'], False),
+          'mask': long(np.ones(arrays['x'].shape[:2], bool), False),
+          'labels/rain': long(arrays['labels/rain'], 9.0)}
+
+
+def _dataset(padding=0):
   return data_batch.Dataset('toy', {
-      split: loader.ArraySource(_arrays(count, seed))
+      split: loader.ArraySource(_padded(_arrays(count, seed), padding))
       for seed, (split, count) in enumerate(
           {'train': 240, 'validation': 60, 'test': 80}.items())}, FACTORS)
 
@@ -65,13 +74,24 @@ def _context(tmp_path, **kwargs):
       workdir=tmp_path, num_frames=STEPS, batch_size=32), **kwargs})
 
 
-def _run(name, tmp_path, *, learning_rate=0.01, epochs=40, **kwargs):
+def _run(
+    name, tmp_path, *, learning_rate=0.01, epochs=40, padding=0, **kwargs):
   protocol = downstream.PROTOCOLS[name]
   plan = dataclasses.replace(
       protocol.schedule, epochs=epochs, learning_rate=learning_rate)
   window = {'window': DAY, 'scale': float(DAY)} if 'rain' in name else {}
   return dataclasses.replace(protocol, schedule=plan, **window, **kwargs).run(
-      _context(tmp_path))
+      _context(tmp_path, dataset=_dataset(padding),
+               num_frames=STEPS + padding))
+
+
+@pytest.mark.parametrize('name', [
+    'rain', pytest.param('mortality', marks=pytest.mark.slow)])
+def test_padding_changes_no_number(tmp_path, name):
+  metrics, _ = _run(name, tmp_path, epochs=1)
+  padded, _ = _run(name, tmp_path, epochs=1, padding=DAY)
+  assert padded == pytest.approx(metrics, rel=1e-4)
+  assert len(set(metrics.values())) > 8
 
 
 def test_static_code_that_tells_the_month_is_right(tmp_path):

@@ -24,7 +24,8 @@ App. B) and the released codes. A name with `_as_published` does what these do:
 
 and the default what is right: the state after the last step, a fresh predictor
 in each repeat with a step size of 1e-3, standardised codes, the best epoch,
-days, linear outputs, each clip with its own targets.
+days, linear outputs, each clip with its own targets. Codes are standardised for
+values in both forms; released: a batch norm in the predictor of oil.
 
 Reference rows, on the same splits: `constant` (shares of the classes, or the
 mean), `seasonal` (mean of the month of the year), `median` and
