@@ -74,11 +74,25 @@ def _bind(port: int) -> None:
     probe.bind(('', port))
 
 
-def check_same(given: Mapping[str, Any]) -> None:
+_OTHER_FLAGS = (
+    'got another config than process 0, another --workdir or --mode, or has '
+    'another version of seqdiff or JAX; expected the same of all. Start every '
+    'process with the same flags from the same environment; only the last '
+    'number of --distributed differs.')
+OTHER_DATA = (
+    'has other data in config.data.data_dir than process 0: other clips, or '
+    'prepared with other options; expected the same of all. Copy the folder of '
+    'process 0 to the others.')
+
+
+def check_same(
+    given: Mapping[str, Any], message: str = _OTHER_FLAGS
+) -> None:
   """Raises ValueError, on all processes, if they were given different things.
 
   Args:
     given: what all should have been given, as JSON can hold it.
+    message: what is said of a process that was given something else.
   """
   digest = np.frombuffer(bytes.fromhex(results.config_hash(given)), np.uint8)
   devices = jax.devices()
@@ -95,11 +109,7 @@ def check_same(given: Mapping[str, Any]) -> None:
       if not np.array_equal(other, digests[0])})
   if others:
     raise ValueError(
-        f'--distributed: process {" and ".join(map(str, others))} got another '
-        'config than process 0, another --workdir or --mode, or has another '
-        'version of seqdiff or JAX; expected the same of all. Start every '
-        'process with the same flags from the same environment; only the last '
-        'number of --distributed differs.')
+        f'--distributed: process {" and ".join(map(str, others))} {message}')
 
 
 def leave(code: int) -> NoReturn:

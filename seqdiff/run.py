@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from seqdiff import build
+from seqdiff import distributed
 from seqdiff import first_stage
 from seqdiff.core import keys
 from seqdiff.core import storage
@@ -97,6 +98,9 @@ def train(
       `training.loop.train` raises.
   """
   driver, plan = check(config), _plan(config)
+  if jax.process_count() > 1:
+    distributed.check_same(
+        data_batch.identity(dataset), distributed.OTHER_DATA)
   method = first_stage.starting(method, config, dataset)
   clips, dataset = dataset, first_stage.open_cache(config, dataset)
   sample = first_batch(config, dataset)

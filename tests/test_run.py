@@ -9,6 +9,7 @@ import pytest
 
 from configs import quickstart
 from seqdiff import build
+from seqdiff import distributed
 from seqdiff import run
 from seqdiff.evaluation import results
 from seqdiff.methods import started
@@ -70,6 +71,26 @@ def test_checkpoint_of_another_method_is_refused():
                                        'there, True here'):
     run.check_same_method(_config(**{
         'method.unit_codes': True, 'method.diffusion.p_mean': 0.0}), trained)
+
+
+def test_processes_compare_their_data_before_they_train(
+    tmp_path, monkeypatch):
+  compared = []
+
+  def differ(given, message):
+    compared.append(given)
+    raise ValueError(f'process 1 {message}')
+
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(distributed, 'check_same', differ)
+  config = quickstart.get_config()
+  config.data.update(num_train=32, num_test=4, size=8)
+  with pytest.raises(ValueError, match='has other data in config.data.data_dir'
+                                       '.*Copy the folder of process 0'):
+    run.train(build.method(config), config, build.dataset(config),
+              tmp_path / 'run')
+  assert compared[0]['clips'] == {'train': 32, 'test': 4}
+  assert not (tmp_path / 'run').exists()
 
 
 class Colour:

@@ -22,7 +22,6 @@ many they are.
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -76,7 +75,8 @@ def write(
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  identity, sums = _claim(folder, _identity(dataset, of)), []
+  identity = _claim(folder, {'of': dict(of), **batch.identity(dataset)})
+  sums = []
   for split, source in dataset.splits.items():
     for number in progress(range(_num_files(len(source))), split):
       path = _file(folder, split, number)
@@ -116,7 +116,7 @@ def read(
     ValueError: if there is no such cache, or it is of something else, or of
       other clips.
   """
-  _read_manifest(folder, _identity(dataset, of))
+  _read_manifest(folder, {'of': dict(of), **batch.identity(dataset)})
   splits = {split: _Latents(source, pathlib.Path(folder), split, frames)
             for split, source in dataset.splits.items()}
   return dataclasses.replace(dataset, splits=splits)
@@ -145,24 +145,6 @@ def _read_manifest(folder, wanted):
   content = json.loads(path.read_text())
   _compare(folder, content, wanted)
   return content
-
-
-def _identity(dataset, of):
-  """What a cache of a data set is of, as JSON has it."""
-  identity = {'of': dict(of), 'clips': {
-      split: len(source) for split, source in dataset.splits.items()}}
-  if dataset.options:
-    identity['options'] = dict(dataset.options)
-  for name, splits in ('names', dataset.names), ('lengths', dataset.lengths):
-    if splits:
-      identity[f'hashes of {name}'] = {
-          split: _hash(values) for split, values in splits.items()}
-  return identity
-
-
-def _hash(values):
-  text = '\n'.join(map(str, values))
-  return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _compare(folder, found, wanted):
