@@ -24,6 +24,7 @@ import tensorflow_datasets as tfds
 from seqdiff.data import builders
 from seqdiff.data import disk
 from seqdiff.data.builders import base
+from seqdiff.data.builders import kept
 
 _DATASET = flags.DEFINE_string(
     'dataset', None, f'One of {", ".join(builders.BUILDERS)}.')
@@ -98,7 +99,8 @@ def prepare(
       for split, info in builder.info.splits.items())
   leftovers = ''.join(
       f' {left} is of an interrupted run and may be deleted.'
-      for left in sorted(path.parent.glob('incomplete*')))
+      for pattern in ('incomplete*', f'{kept.PREFIX}*')
+      for left in sorted(path.parent.glob(pattern)))
   return (f'{name} is prepared in {path}: {counts} clips.{leftovers}'
           f'{builder.summary()}')
 

@@ -1,6 +1,7 @@
 """VoxCeleb's faces: who is for tests, which frames, what cannot be used."""
 
 import json
+import os
 import re
 import time
 
@@ -159,6 +160,43 @@ def test_short_clips_and_broken_pictures_are_skipped_by_name(
       'data/Fay_Wray/1.6/video/3': 'is too short: 9 frames, a clip takes 10',
       'data/Fay_Wray/1.6/video/4': 'has a frame that is no picture: 3.jpg'}
   assert '2 of 8 videos were skipped' in told
+
+
+@pytest.mark.parametrize('size', [8, 128])
+def test_what_was_stopped_goes_on_with_what_is_not_decoded_yet(
+    tmp_path, write_pictures, monkeypatch, size):
+  for number in range(6):
+    write(write_pictures, tmp_path / 'raw', SPEAKERS[number % 2],
+          number=number, length=30, size=size)
+  options = dict(size=size, num_frames=10, take='all')
+  build(tmp_path / 'raw', tmp_path / 'whole', **options)
+  really, decoded = films.clips, []
+
+  def clips(path, **options):
+    decoded.append(path.name)
+    if len(decoded) == 4:
+      raise KeyboardInterrupt
+    return really(path, **options)
+
+  monkeypatch.setattr(films, 'clips', clips)
+  monkeypatch.setattr(cores, 'count', lambda: 1)
+  with pytest.raises(KeyboardInterrupt):
+    build(tmp_path / 'raw', tmp_path, **options)
+  stopped = decoded[3]  # Others may have been read ahead.
+  # One of those that are there is replaced.
+  again = tmp_path / 'raw/data' / SPEAKERS[0] / '1.6/video' / decoded[0]
+  os.utime(again, (1, 1))
+  before = len(decoded)
+  build(tmp_path / 'raw', tmp_path, **options)
+  assert sorted(decoded[before:]) == sorted(
+      {stopped, again.name, *(set('012345') - set(decoded[:before]))})
+  assert not list(tmp_path.glob('data/**/decoded-*'))
+  found, whole = load(tmp_path, size), load(tmp_path / 'whole', size)
+  for split, source in whole.splits.items():
+    assert len(source) == len(found.splits[split]) == 9
+    for i in range(9):
+      np.testing.assert_array_equal(
+          found.splits[split][i]['x'], source[i]['x'])
 
 
 def test_videos_read_ahead_keep_their_order_names_and_reasons(

@@ -5,6 +5,9 @@ video ends, but of at least `MIN_FRAMES`: shorter videos are skipped, as in the
 released code of DiffSDA. The loader chooses frames of it; with
 `config.data.take='shrinking'` its stride is smaller in short clips, as there.
 
+Videos that were decoded are kept until all are (`kept`): a preparation that is
+stopped goes on.
+
 Departure: frames of 128 pixels and more are kept as JPEG of quality 95, 4:4:4,
 each by itself. A frame of 256 x 256 pixels then takes 41 KB instead of 197 KB,
 a window of 32 frames 1.3 MB, and a value is off by 1.6 of 255 on average (of a
@@ -13,7 +16,9 @@ portrait of many details).
 
 import collections
 from concurrent import futures
+import functools
 import io
+import shutil
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,7 @@ from seqdiff.core import cores
 from seqdiff.core import errors
 from seqdiff.data import films as film_lib
 from seqdiff.data.builders import frames
+from seqdiff.data.builders import kept
 
 MIN_FRAMES = 10  # Frames of an example in DiffSDA.
 _LARGE, _QUALITY = 128, 95
@@ -80,13 +86,33 @@ class Windows(frames.Frames):
 
   def _all_clips_of(self, video):
     """The clips of one video, and why there are no more, or None."""
-    clips = []
+    path, clips = kept.path_of(self._kept, video), []
+    if path.exists():
+      return kept.load(path), None
     try:
       for clip in self._clips_of(video):
         clips.append(clip)
     except film_lib.Unreadable as error:
       return clips, error
+    kept.save(path, clips)
     return clips, None
+
+  @functools.cached_property
+  def _kept(self):
+    """Where decoded videos are kept until all are."""
+    config = self.builder_config
+    found = kept.folder(
+        self.data_path.parent, f'{config.options} {config.manual_dir}')
+    found.mkdir(exist_ok=True)
+    return found
+
+  def _download_and_prepare(self, dl_manager, download_config):
+    try:
+      super()._download_and_prepare(dl_manager, download_config)
+    except ValueError:  # Then nothing has been written.
+      shutil.rmtree(self._kept)
+      raise
+    shutil.rmtree(self._kept)
 
   def _clips_of(self, video):
     for clip in self._windows_of(video):

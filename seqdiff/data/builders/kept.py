@@ -1,0 +1,63 @@
+"""Decoded videos, kept on disk until their set is complete.
+
+A preparation that is stopped goes on with the videos that it has not decoded
+yet. What is kept of a video is found by its name, size and time, so that one
+that is repaired or replaced is decoded again; of videos that cannot be read
+nothing is kept.
+"""
+
+from collections.abc import Sequence
+import hashlib
+import pathlib
+
+import numpy as np
+
+from seqdiff.core import storage
+from seqdiff.data import catalogue
+
+PREFIX = 'decoded-'  # Of the folder; the rest says of which preparation.
+
+Clip = Sequence[bytes] | np.ndarray  # Frames, each as a file, or (T, H, W, C).
+
+
+def folder(beside: pathlib.Path, of: str) -> pathlib.Path:
+  """Where what is decoded is kept, of a preparation told by a text."""
+  return beside / f'{PREFIX}{_hash(of)}'
+
+
+def path_of(home: pathlib.Path, video: catalogue.Video) -> pathlib.Path:
+  """The file of one video in the folder `home`."""
+  there = pathlib.Path(video.path).stat()
+  return home / (_hash(
+      f'{video.name} {there.st_size} {there.st_mtime_ns}') + '.npz')
+
+
+def save(path: pathlib.Path, clips: Sequence[Clip]) -> None:
+  """Keeps all clips of a video; the file is written whole."""
+  arrays = {}
+  for number, clip in enumerate(clips):
+    if isinstance(clip, np.ndarray):
+      arrays[f'{number}'] = clip
+    else:
+      arrays[f'{number}'] = np.frombuffer(b''.join(clip), np.uint8)
+      arrays[f'{number}_ends'] = np.cumsum([len(frame) for frame in clip])
+  with storage.writing(path) as file:
+    np.savez(file, **arrays)
+
+
+def load(path: pathlib.Path) -> list[Clip]:
+  """The clips that were kept."""
+  clips = []
+  with np.load(path) as arrays:
+    while f'{len(clips)}' in arrays:
+      name = f'{len(clips)}'
+      clip = arrays[name]
+      if f'{name}_ends' in arrays:
+        clip = [part.tobytes() for part in np.split(
+            clip, arrays[f'{name}_ends'][:-1])]
+      clips.append(clip)
+  return clips
+
+
+def _hash(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
