@@ -272,7 +272,8 @@ def _draw_samples(sampler, settings, workdir) -> None:
   """
   preemption.check()
   model, count, seed = sampler.model, settings.num_shown, settings.seed
-  clips = _clips(model, count)
+  # Samples of series are as long as the longest that the prior has seen.
+  clips = _clips(model, count)[:, :sampler.codes.prior.num_frames]
   drawn = {'generated': {'sample': sampler.generate(count, seed=seed)}}
   for keep, name in (
       ('static', 'new dynamic codes'), ('dynamic', 'new static code')):

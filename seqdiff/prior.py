@@ -314,9 +314,10 @@ def _codes(config, model, workdir) -> Codes:
   origin.check(workdir, of)
   if not storage.exists(path):
     found = code_lib.read(_context(model), 'train')
+    longest = int(found.mask.sum(axis=1).max())  # After it all is padding.
     with storage.writing(path) as file:
       np.savez(file, static=found.static.astype(np.float32),
-               dynamic=found.dynamic.astype(np.float32),
+               dynamic=found.dynamic[:, :longest].astype(np.float32),
                identity=json.dumps(of))
   multihost_utils.sync_global_devices('codes')
   with np.load(io.BytesIO(path.read_bytes())) as file:

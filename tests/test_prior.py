@@ -1,5 +1,6 @@
 """Tests of `prior`: whose codes a prior has learnt."""
 
+import dataclasses
 import types
 
 import jax
@@ -103,6 +104,17 @@ def test_directory_of_another_run_is_left_as_it_is(model, tmp_path):
   with pytest.raises(ValueError, match='belongs to another configuration'):
     prior.train(config, tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['config.json']
+
+
+def test_codes_of_what_is_padding_everywhere_are_not_learnt(
+    model, tmp_path, monkeypatch):
+  mask = np.arange(4) < np.array([[1], [3], [2], [3], [1]])
+  padded = dataclasses.replace(CODES, mask=mask)
+  monkeypatch.setattr(prior.code_lib, 'read', lambda context, split: padded)
+  found = prior._codes(prior_config.get_config(), model, tmp_path)
+  assert found.prior.num_frames == 3 and found.prior.size == 3 + 3 * 2
+  np.testing.assert_allclose(
+      found.z[:, 3:], CODES.dynamic[:, :3].reshape(5, 6), rtol=1e-6)
 
 
 def test_samples_are_numbered(model, tmp_path):
