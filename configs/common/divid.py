@@ -27,7 +27,10 @@ def get_config() -> ml_collections.ConfigDict:
       weight_decay=0.01,  # EncDiff's code.
       warmup_steps=5000,  # EncDiff: 10,000.
       schedule='constant',  # EncDiff's code.
-      ema_decay=0.9999,  # EncDiff's paper; of the encoder too.
+      # EncDiff's paper; of the encoder too. Its code lets it rise, from .1 to
+      # min(.9999, (1 + n) / (10 + n)) after n steps: for less than some 50,000
+      # steps choose a smaller one.
+      ema_decay=0.9999,
   )
   config.sampler = ml_collections.ConfigDict(dict(
       name='ddim',

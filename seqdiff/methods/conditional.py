@@ -11,9 +11,10 @@ need not tell again; with `unit_codes` most of the price is fixed. With
 `static_frames` the static code of a training clip is read from that many random
 frames, and with `recolour` its dynamic codes from a copy in random colours;
 with `centre` dynamic codes are always read from what differs from the mean
-frame: so neither can hold what the other is for (see `views`).
-`frames_per_step` decodes a random subset of the frames: without `static_frames`
-an unbiased estimate of the loss.
+frame: so neither can hold what the other is for (see `views`). Of series a
+value that is missing stands at 0 there, as the mean of the data, and is counted
+as such. `frames_per_step` decodes a random subset of the frames: without
+`static_frames` an unbiased estimate of the loss, if no value is missing.
 """
 
 import dataclasses

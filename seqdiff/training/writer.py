@@ -30,9 +30,9 @@ from seqdiff.core import storage
 from seqdiff.training import agreement
 
 try:
-  import tensorboardX
-except ImportError:
-  tensorboardX = None
+  from seqdiff.training import board
+except ImportError:  # Without tensorboardX.
+  board = None
 
 FILE_NAME = 'metrics.jsonl'
 _COPY_SECONDS = 30.0  # A bucket takes no new file each second.
@@ -118,10 +118,8 @@ class MetricWriter:
       home = storage.locate(self._folder.name)
     storage.write(home / FILE_NAME, _until(self._workdir / FILE_NAME, step))
     self._file = open(home / FILE_NAME, 'a', buffering=1, encoding='utf-8')
-    if tensorboardX is not None:
-      self._board = tensorboardX.SummaryWriter(
-          str(home / 'tensorboard'), purge_step=step + 1
-      )
+    if board is not None:
+      self._board = board.Board(home / 'tensorboard', step + 1)
     if self._progress:
       seconds = 0.5 if sys.stderr.isatty() else 30.0  # Spare log files.
       self._bar = tqdm.tqdm(
@@ -139,8 +137,7 @@ class MetricWriter:
       return
     self._file.write(json.dumps({'step': step, **metrics}) + '\n')
     if self._board is not None:
-      for name, value in metrics.items():
-        self._board.add_scalar(name, value, step)
+      self._board.add(step, metrics)
     if self._bar is not None:
       shown = {k: v for k, v in metrics.items() if k in ('loss', 'clips/s')}
       self._bar.set_postfix(shown, refresh=False)
@@ -151,8 +148,6 @@ class MetricWriter:
     """Copies all that was written, if the run directory is in a bucket."""
     if self._folder is None:
       return
-    if self._board is not None:
-      self._board.flush()
     home = pathlib.Path(self._folder.name)
     for path in home.rglob('*'):
       if path.is_file():

@@ -26,7 +26,7 @@ def test_a_run_that_continues_ends_as_one_in_a_folder(bucket, tmp_path, toy):
   found = toy.train(RUN, 8)
   assert toy.sha(found.state) == toy.sha(whole.state)
   assert _steps() == [2, 4, 6, 8]
-  if writer.tensorboardX is not None:
+  if writer.board is not None:
     assert list((bucket / 'runs/a/tensorboard').iterdir())
 
 

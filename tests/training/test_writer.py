@@ -1,6 +1,8 @@
 """Tests of `training.writer`."""
 
+import errno
 import json
+import os
 import struct
 
 import pytest
@@ -66,8 +68,21 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
   assert found == [('loss', 2, 0.5), ('loss', 4, 1.0)]
 
 
+def test_a_disk_that_tensorboard_fills_is_an_error_at_once(
+    tmp_path, monkeypatch):
+  board = pytest.importorskip('seqdiff.training.board')
+
+  def full(self):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  w = _write(tmp_path, 0, [2])
+  monkeypatch.setattr(board.event_file_writer.EventsWriter, 'flush', full)
+  with pytest.raises(OSError, match='No space left'):
+    w.write(4, {'loss': 1.0})
+
+
 def test_tensorboard_is_optional(tmp_path, monkeypatch):
-  monkeypatch.setattr(writer, 'tensorboardX', None)
+  monkeypatch.setattr(writer, 'board', None)
   _write(tmp_path, 0, [2]).close()
   assert [p.name for p in tmp_path.iterdir()] == ['metrics.jsonl']
 
