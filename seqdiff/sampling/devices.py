@@ -25,6 +25,17 @@ def over_devices(sampler: Callable[..., Any]) -> Callable[..., Any]:
     filled up with its own examples, and what comes of these is cut off.
   """
 
+  split = jax.sharding.PartitionSpec('clips')
+  whole = jax.sharding.PartitionSpec()
+
+  @functools.cache
+  def shared(mesh, num_batches):
+    # Of a loop over frames, as that of an autoencoder, `jit` alone would give
+    # each device all turns.
+    return jax.jit(jax.shard_map(
+        sampler, mesh=mesh, in_specs=(whole, *[split] * num_batches, whole),
+        out_specs=split, check_vma=False))
+
   @functools.wraps(sampler)
   def spread(
       params: types.Params, *args: types.Batch | types.Key | None
@@ -34,14 +45,14 @@ def over_devices(sampler: Callable[..., Any]) -> Callable[..., Any]:
     if count == 1:
       return sampler(params, *args)
     mesh = jax.sharding.Mesh(np.array(devices), ('clips',))
-    put = lambda tree, *axes: jax.device_put(tree, jax.sharding.NamedSharding(
-        mesh, jax.sharding.PartitionSpec(*axes)))
+    put = lambda tree, axes=whole: jax.device_put(
+        tree, jax.sharding.NamedSharding(mesh, axes))
     size = len(jax.tree.leaves(batches)[0])
     own = np.split(np.arange(size + -size % count) % size,
                    jax.process_count())[jax.process_index()]
-    clips = sampler(
+    clips = shared(mesh, len(batches))(
         _COPIES.of(params, put),
-        *put(jax.tree.map(lambda a: np.asarray(a)[own], batches), 'clips'),
+        *put(jax.tree.map(lambda a: np.asarray(a)[own], batches), split),
         put(key))
     if jax.process_count() > 1:
       clips = multihost_utils.process_allgather(clips, tiled=True)

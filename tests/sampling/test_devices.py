@@ -34,9 +34,7 @@ def test_clips_are_shared_out_over_the_devices(sampler, count, share):
 
   @jax.jit
   def watched(params, batch, key):
-    jax.debug.inspect_array_sharding(
-        batch['x'],
-        callback=lambda s: held.append(s.shard_shape((8 * share, 3))))
+    held.append(batch['x'].shape)
     return {'clips': sampler(params, batch, key)}
 
   # Restored parameters may be bound to one device.
@@ -46,6 +44,23 @@ def test_clips_are_shared_out_over_the_devices(sampler, count, share):
   np.testing.assert_allclose(
       spread['clips'],
       sampler({'scale': jnp.float32(2.0)}, _batch(count), KEY), atol=1e-6)
+
+
+def test_a_device_takes_the_turns_of_its_own_frames_only(capfd):
+
+  @jax.jit
+  def in_chunks(params, x, key):
+    def frame(x):
+      jax.debug.callback(lambda: print('turn'))
+      return params * x
+
+    return jax.lax.map(frame, x.reshape(-1)).reshape(x.shape)
+
+  x = np.arange(48.0, dtype=np.float32).reshape(16, 3)
+  found = devices.over_devices(in_chunks)(jnp.float32(2.0), x, None)
+  np.testing.assert_array_equal(found, 2.0 * x)
+  jax.effects_barrier()
+  assert capfd.readouterr().out.count('turn') == 48
 
 
 def test_parameters_are_put_once_for_all_samplers(monkeypatch):
