@@ -176,7 +176,7 @@ NUM_STEPS = 4
 
 # The peer's numbers of these are on file. Each costs machines without torch
 # about 20 seconds.
-RECORDED = ('paper', 'sprites32', 'series', 'divid_puppets')
+RECORDED = ('paper', 'sprites32', 'series', 'divid')
 
 
 @dataclasses.dataclass

@@ -88,7 +88,10 @@ def _divid(options, size):
   codes = {k: options.pop(k) for k in ('static_dim', 'dynamic_dim')}
   static, dynamic = codes.values()
   frames, features = _frames(options.pop('backbone'), channels, size, remat)
-  net = _denoiser(options)
+  net, encoder = _denoiser(options), options.pop('encoder')
+  for name in 'causal', 'pre_norm', 'scale_inputs':
+    assert not encoder.pop(name), f'the peer has no {name}'
+  assert not options.pop('token_types'), 'the peer has no kinds of tokens'
   cross = net['attention'] == 'cross'
   embeddings = [4 * net['channels']]  # Of t.
   if not cross:
@@ -98,7 +101,7 @@ def _divid(options, size):
       context=static if token is None else token, **net)
   return torch_divid.DiViD(
       torch_nets.ResidualEncoder(
-          frames, features, dtype=dtype, **options.pop('encoder'),
+          frames, features, dtype=dtype, **encoder,
           **_doubled(codes, options)),
       torch_nets.TokenDenoiser(
           unet, net['channels'], cross=cross, dtype=dtype,
