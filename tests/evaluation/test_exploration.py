@@ -85,6 +85,15 @@ def test_dynamic_factors_are_told_from_dynamic_components(ctx):
     assert f'components/{name}' not in metrics
 
 
+def test_classes_that_no_labelled_clip_has_are_not_asked(ctx):
+  labels = ctx.dataset.splits['test'].arrays['labels/who']
+  ctx.dataset.splits['test'].arrays['labels/who'] = labels + 1
+  assert set(labels + 1) - set(ctx.dataset.splits['train'].arrays['labels/who'])
+  metrics, _ = _run(ctx)
+  assert not [name for name in metrics if name.endswith('/who')]
+  assert metrics['dynamic_component_1/act'] > 0.95
+
+
 def test_frames_without_a_value_are_not_asked(ctx):
   labels = ctx.dataset.splits['train'].arrays['labels/pose']
   expected = _run(ctx)[0]['dynamic_component_2/pose']

@@ -17,8 +17,9 @@ of the latter; of dynamic factors `dynamic_component_<k>/<factor>` and
 (0 for R^2), and beside those of the K also `reference/whole_code/<name>`, the
 same regression on the whole code. `static_variance/component_<k>` and
 `dynamic_variance/component_<k>` are the shares of the variance of standardised
-codes. A factor of which the labelled or the evaluated clips have one class only
-is left out.
+codes. A factor is left out of which the labelled or the evaluated clips have
+one class only, or the evaluated ones a class that no labelled one has, such as
+persons who are not in the training split.
 """
 
 from collections.abc import Mapping
