@@ -28,5 +28,4 @@ def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
   config.method.frames_per_step = 64
   config.train.num_steps = 200 * 367 // 10  # 200 epochs.
   config.eval.protocols = series.in_both_forms('month', 'station', 'rain')
-  config.method.centre = variant == 'pool'
   return series.vary(config, variant, ('default',), roll=24 * 24, read=64)

@@ -37,6 +37,5 @@ def get_config(variant: str = 'blocked') -> ml_collections.ConfigDict:
   config.train.num_steps = 200 * (120 if blocked else 14) // 10  # 200 epochs.
   config.eval.protocols = ('oil_temperature',) if blocked else (
       'oil_temperature_as_published',)
-  config.method.centre = variant == 'pool'
   return series.vary(
       config, variant, ('blocked', 'months'), roll=10 * 14, read=24)

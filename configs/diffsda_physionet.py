@@ -30,4 +30,5 @@ def get_config(variant: str = 'default') -> ml_collections.ConfigDict:
   config.train.num_steps = 200 * 1189 // 30  # 200 epochs.
   config.eval.protocols = series.in_both_forms('mortality', 'icu_type')
   return series.vary(
-      config, variant, ('default',), roll=0, read=16, decode=8)
+      config, variant, ('default',), roll=0, read=16, decode=8,
+      centre=False)

@@ -13,6 +13,7 @@ from configs import glr_physionet
 from configs import glr_simulation
 from configs import vae_air_quality
 from configs import vae_etth1
+from configs import vae_physionet
 from seqdiff import build
 
 CONFIGS = {'glr': glr_air_quality, 'vae': vae_air_quality}
@@ -39,9 +40,25 @@ def test_every_option_makes_another_method(name, option, value):
   other = NAMES.get(option)
   if other is None:
     other = not value if isinstance(value, bool) else (
+        1 if value is None else
         value + (1,) if isinstance(value, tuple) else value + 1)
   config.update_from_flattened_dict({f'method.{option}': other})
   assert build.method(config) != plain
+
+
+@pytest.mark.parametrize('module, read, decode, centre', [
+    (diffsda_air_quality, 64, 16, True), (diffsda_physionet, 16, 8, False),
+    (diffsda_etth1, 24, 16, True), (vae_air_quality, 64, 16, True),
+    (vae_physionet, 16, 8, False), (vae_etth1, 24, 16, True)])
+def test_pooled_rows_read_and_decode_a_few_hours_of_each_series(
+    module, read, decode, centre):
+  config = module.get_config('pool')
+  method = build.method(config)
+  assert method.encoder.frame_by_frame
+  assert (method.static_frames, method.frames_per_step, method.centre) == (
+      read, decode, centre)
+  assert config.data == module.get_config().data
+  assert config.eval == module.get_config().eval
 
 
 def test_glr_has_its_codes_and_windows_where_they_belong():

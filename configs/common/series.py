@@ -48,6 +48,7 @@ def vary(
     roll: int,
     read: int,
     decode: int = 16,
+    centre: bool = True,
 ) -> ml_collections.ConfigDict:
   """The config as published, pooled, or as it is.
 
@@ -67,6 +68,7 @@ def vary(
     roll: hours by which the released code shifts its series.
     read: hours of a series that `pool` reads in a step.
     decode: hours that it decodes.
+    centre: whether its dynamic codes are read from what differs from the mean.
 
   Raises:
     ValueError: for another variant.
@@ -79,7 +81,8 @@ def vary(
         p for p in config.eval.protocols if p.endswith('_as_published'))
   elif variant == 'pool':
     config.method.update(
-        aggregator='pool', static_frames=read, frames_per_step=decode)
+        aggregator='pool', static_frames=read, frames_per_step=decode,
+        centre=centre)
     config.optim.update(learning_rate=1e-3, warmup_steps=50)
     config.train.update(num_steps=1500, save_every=500)
     config.sampler.update(name='dpmpp_2m', num_steps=16)

@@ -69,7 +69,7 @@ def prepare(
 
   Raises:
     ValueError: for an unknown set or option, for files that are missing or
-      damaged, and if the folder holds a set of other options; nothing has been
+      damaged, and if the folder holds a set of other options; no set has been
       written then.
   """
   builder_cls = disk.find_builder(name)

@@ -61,7 +61,7 @@ class Context:
   seed: int = 0
   generate: Callable[[types.Batch, str | None], types.Array] | None = None
   known: dict[Any, Any] = dataclasses.field(
-      default_factory=dict, compare=False, repr=False)
+      default_factory=dict, init=False, compare=False, repr=False)
 
   @property
   def cut(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Task:
 
   Attributes:
     title: its heading.
-    data: what configs of this data are called: <method>_<data>.
+    data: what configs of this data are called, see `METHODS`.
     protocol: its name in the corrected form.
     metric: which metric of it.
     unit: as in `cells.number`.
@@ -121,7 +121,8 @@ def _find(found, name, protocol, form) -> results.Result | None:
   """The result of a config, or else of one of its variants, `<name>-<row>`.
 
   Some data are cut otherwise in the published form, as months of ETTh1. The
-  variant `as_published` comes first in that form and is never in the other.
+  variant `as_published` comes first in that form and is never in the other;
+  `pool` has rows of its own.
   """
   published = f'{name}-as_published'
   of = [name, *sorted(n for n in found if n.startswith(f'{name}-')

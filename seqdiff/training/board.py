@@ -21,12 +21,11 @@ class Board:
     """Values of steps from `step` on that are there are not shown any more."""
     folder.mkdir(parents=True, exist_ok=True)
     self._file = event_file_writer.EventsWriter(str(folder / 'events'))
-    self._write(step, file_version='brain.Event:2')
     self._write(step, session_log=event_pb2.SessionLog(
         status=event_pb2.SessionLog.START))
 
   def add(self, step: int, metrics: Mapping[str, float]) -> None:
-    """Adds the metrics of one step; the file has them when this returns."""
+    """Adds the metrics of one step; they are on the disk when this returns."""
     self._write(step, summary=summary_pb2.Summary(value=[
         summary_pb2.Summary.Value(tag=name, simple_value=value)
         for name, value in metrics.items()]))

@@ -13,6 +13,7 @@ the lines before it.
 """
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import json
 import os
 import pathlib
@@ -156,14 +157,15 @@ class MetricWriter:
 
   def close(self) -> None:
     """Closes all files; may be called twice."""
-    for thing in (self._file, self._board, self._bar):
-      if thing is not None:
-        thing.close()
-    self._file = self._board = self._bar = None
-    if self._folder is not None:
-      self.flush()
-      self._folder.cleanup()
-      self._folder = None
+    with contextlib.ExitStack() as stack:  # The disk may be full.
+      if self._folder is not None:
+        stack.callback(self._folder.cleanup)
+        stack.callback(self.flush)
+      for thing in (self._bar, self._board, self._file):
+        if thing is not None:
+          stack.callback(thing.close)
+      self._file = self._board = self._bar = None
+    self._folder = None
 
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ from seqdiff.core import cores
 from seqdiff.data import disk
 from seqdiff.data import films
 from seqdiff.data import prepare
+from seqdiff.data.builders import kept
 from seqdiff.data.builders import voxceleb
 
 SPEAKERS = ('A.J._Buckley', 'Eartha_Kitt', 'Fay_Wray')
@@ -185,7 +186,7 @@ def test_what_was_stopped_goes_on_with_what_is_not_decoded_yet(
   stopped = decoded[3]  # Others may have been read ahead.
   # One of those that are there is replaced.
   again = tmp_path / 'raw/data' / SPEAKERS[0] / '1.6/video' / decoded[0]
-  os.utime(again, (1, 1))
+  os.utime(again / '3.jpg', (1, 1))
   before = len(decoded)
   build(tmp_path / 'raw', tmp_path, **options)
   assert sorted(decoded[before:]) == sorted(
@@ -197,6 +198,20 @@ def test_what_was_stopped_goes_on_with_what_is_not_decoded_yet(
     for i in range(9):
       np.testing.assert_array_equal(
           found.splits[split][i]['x'], source[i]['x'])
+
+
+def test_what_was_kept_and_is_torn_is_not_there(tmp_path):
+  path = tmp_path / 'a.npz'
+  assert kept.load(path) is None
+  clips = [[b'one', b'', b'three'], np.arange(6, dtype=np.uint8)]
+  kept.save(path, clips)
+  found = kept.load(path)
+  assert found[0] == clips[0] and (found[1] == clips[1]).all()
+  assert [p.name for p in tmp_path.iterdir()] == ['a.npz']
+  whole = path.read_bytes()
+  for torn in b'', whole[:100], whole[:-10], bytes(len(whole)):
+    path.write_bytes(torn)
+    assert kept.load(path) is None
 
 
 def test_videos_read_ahead_keep_their_order_names_and_reasons(

@@ -8,6 +8,7 @@ import pytest
 
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
+from seqdiff.evaluation import codes
 from seqdiff.evaluation import context
 from seqdiff.evaluation import fitting
 from seqdiff.evaluation import runner
@@ -83,6 +84,22 @@ def _run(
   return dataclasses.replace(protocol, schedule=plan, **window, **kwargs).run(
       _context(tmp_path, dataset=_dataset(padding),
                num_frames=STEPS + padding))
+
+
+def test_codes_of_a_split_are_read_once_for_all_protocols(
+    tmp_path, monkeypatch):
+  really, reads = codes.read, []
+  monkeypatch.setattr(codes, 'read', lambda ctx, split, **kwargs: (
+      reads.append(split) or really(ctx, split, **kwargs)))
+  ctx = _context(tmp_path)
+  first, again = (codes.of_split(ctx, 'test') for _ in range(2))
+  fresh = codes.of_split(ctx, 'test', trained=False)
+  assert first is again and reads == ['test', 'test']
+  assert np.any(first.static) and not np.any(fresh.static)
+  # Other parameters have other codes.
+  other = dataclasses.replace(ctx, params=jnp.float32(2.0))
+  np.testing.assert_allclose(
+      codes.of_split(other, 'test').static, 2.0 * first.static)
 
 
 @pytest.mark.parametrize('name', [

@@ -59,12 +59,15 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
   event_pb2 = pytest.importorskip('tensorboardX.proto.event_pb2')
   _write(tmp_path, 0, [2, 4]).close()
   (path,) = (tmp_path / 'tensorboard').iterdir()
-  data, found = path.read_bytes(), []
+  data, found, starts = path.read_bytes(), [], []
   while data:  # Records: length (8 bytes), checksum (4), event, checksum (4).
     (length,) = struct.unpack('<Q', data[:8])
     event = event_pb2.Event.FromString(data[12:12 + length])
     found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
+    if event.session_log.status == event_pb2.SessionLog.START:
+      starts.append(event.step)
     data = data[16 + length:]
+  assert starts == [1]  # TensorBoard hides what an earlier run wrote later.
   assert found == [('loss', 2, 0.5), ('loss', 4, 1.0)]
 
 

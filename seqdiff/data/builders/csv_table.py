@@ -154,7 +154,7 @@ def read(
   for index, name in enumerate(
       [default] * len(table) if options.id is None else
       table.cells[options.id]):
-    if name in tables.MISSING:
+    if options.id is not None and name in tables.MISSING:
       raise table.problem(
           index, options.id, repr(name), 'the name of a series',
           'Fill it in or remove the row.')

@@ -149,6 +149,11 @@ class Series(base.Builder):
                  for v in base.read_beside(path, NORMALISATION))
 
   @classmethod
+  def options_in(cls, path: pathlib.Path) -> dict[str, Any]:
+    """As kept in the manifest."""
+    return base.read_beside(path, MANIFEST)['options']
+
+  @classmethod
   def differences(
       cls, path: pathlib.Path, options: Any, manual_dir: str
   ) -> list[str]:

@@ -16,6 +16,7 @@ portrait of many details).
 
 import collections
 from concurrent import futures
+import contextlib
 import functools
 import io
 import shutil
@@ -86,9 +87,11 @@ class Windows(frames.Frames):
 
   def _all_clips_of(self, video):
     """The clips of one video, and why there are no more, or None."""
-    path, clips = kept.path_of(self._kept, video), []
-    if path.exists():
-      return kept.load(path), None
+    path = kept.path_of(self._kept, video)
+    clips = kept.load(path)
+    if clips is not None:
+      return clips, None
+    clips = []
     try:
       for clip in self._clips_of(video):
         clips.append(clip)
@@ -109,10 +112,11 @@ class Windows(frames.Frames):
   def _download_and_prepare(self, dl_manager, download_config):
     try:
       super()._download_and_prepare(dl_manager, download_config)
-    except ValueError:  # Then nothing has been written.
-      shutil.rmtree(self._kept)
+    except ValueError:
+      with contextlib.suppress(OSError):
+        self._kept.rmdir()  # If nothing was decoded.
       raise
-    shutil.rmtree(self._kept)
+    shutil.rmtree(self._kept, ignore_errors=True)
 
   def _clips_of(self, video):
     for clip in self._windows_of(video):

@@ -17,8 +17,8 @@ of the latter; of dynamic factors `dynamic_component_<k>/<factor>` and
 (0 for R^2), and beside those of the K also `reference/whole_code/<name>`, the
 same regression on the whole code. `static_variance/component_<k>` and
 `dynamic_variance/component_<k>` are the shares of the variance of standardised
-codes. A factor is left out of which the labelled or the evaluated clips have
-one class only, or the evaluated ones a class that no labelled one has, such as
+codes. Clips whose class no labelled clip has are not evaluated, and a factor is
+left out of which the labelled or the other clips have one class only, such as
 persons who are not in the training split.
 """
 
@@ -98,8 +98,10 @@ def best(
 def _probe(factor, directions, num_components, train, test):
   """The metrics of one factor."""
   (x, y), (x_test, y_test) = (_examples(factor, part) for part in (train, test))
-  if min(len(np.unique(labels)) for labels in (y, y_test)) < 2 or (
-      factor.num_classes is not None and not np.isin(y_test, y).all()):
+  if factor.num_classes is not None:
+    known = np.isin(y_test, y)
+    x_test, y_test = x_test[known], y_test[known]
+  if min(len(np.unique(labels)) for labels in (y, y_test)) < 2:
     return {}
   chance = 0.0 if factor.num_classes is None else float(
       np.bincount(y_test).max() / len(y_test))
