@@ -4,8 +4,9 @@
       --manual_dir=raw --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_etth1.py
 
-Not run in full: results in configs/results/diffsda_etth1 are of two seeds, 600
-steps and a step size of 4e-4; those as published of `:months`, of one seed.
+`:pool` was run in full, two seeds, `:months` with one seed. Else not: results
+in configs/results/diffsda_etth1 are of two seeds, 600 steps and a step size of
+4e-4.
 
 Source: arXiv:2510.05717, Tables 6-7. Samples are weeks, and all seasons are in
 all splits. `:months` has the published samples (prepared by

@@ -4,8 +4,8 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_physionet.py
 
-Not run in full: configs/results/diffsda_physionet has results of three seeds,
-2,000 steps and a step size of 2e-4.
+`:pool` was run in full, one seed. Else not: configs/results/diffsda_physionet
+has results of three seeds, 2,000 steps and a step size of 2e-4.
 
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 16 hours of each
 stay only, at a fraction of the cost; where values are missing this gives hours
