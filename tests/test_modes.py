@@ -52,6 +52,7 @@ def test_as_many_clips_are_generated_as_the_prior_is_to_show(
       256, size=(count, 5, 8, 8, 3), dtype=np.uint8)
   sampler = types.SimpleNamespace(
       model=model.Model(config, tmp_path, dataset, None, {}, 1),
+      codes=types.SimpleNamespace(prior=types.SimpleNamespace(num_frames=5)),
       generate=lambda count, *, seed: draw(count, seed),
       complete=lambda clips, *, keep, seed: draw(
           len(clips), seed + ord(keep[0])))
