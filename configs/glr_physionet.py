@@ -4,8 +4,9 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/glr_physionet.py
 
-No score is known yet. Source: Tonekaboni et al. 2022 (arXiv:2202.02262),
-released code; samples and splits as in configs/diffsda_physionet.py.
+Not run in full: configs/results/glr_physionet has results of one seed and 3,000
+steps. Source: Tonekaboni et al. 2022 (arXiv:2202.02262), released code; samples
+and splits as in configs/diffsda_physionet.py.
 `:as_published` has the losses of the released code (configs/common/glr.py).
 """
 

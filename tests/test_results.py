@@ -20,6 +20,7 @@ _SHORTER = {
     'diffsda_physionet': ('train.num_steps', 'optim.learning_rate'),
     'diffsda_air_quality': ('train.num_steps', 'optim.learning_rate'),
     'diffsda_etth1': ('train.num_steps', 'optim.learning_rate'),
+    'glr_physionet': ('train.num_steps',),
 }
 
 
