@@ -150,6 +150,7 @@ def test_all_that_was_asked_for_is_in_one_result(monkeypatch, capsys, tmp_path):
     (('--out=x.json', '--config.method.name=divd'), "Unknown method 'divd'"),
     (('--out=x.json', '--jobs=swap,trainstep'), "job 'trainstep'.*train_step"),
     (('--out=x.json', '--sweep=data.batch=8'), "'data.batch'.*batch_size'"),
+    (('--out=x.json', '--sweep=train.num_parts=3'), r'of 3 parts'),
     (('--out=x.json', '--devices=1,99'), "'99'; expected numbers from 1 to 8"),
     (('--out=x.json', '--beside=nothing.py'), "config file 'nothing.py'"),
 ])

@@ -37,7 +37,8 @@ def _connect(value, timeout=3.0):
     ('10.0.0.2,2,0', '<host:port>,<n>,<i>'),
     ('10.0.0.2:8476,2', '<host:port>,<n>,<i>'),
     ('10.0.0.2:8476,2,2', 'process 2 of 2'),
-    ('10.0.0.2:8476,0,0', 'process 0 of 0')])
+    ('10.0.0.2:8476,0,0', 'process 0 of 0'),
+    ('localhost:99999,2,0', 'JAX cannot connect')])
 def test_malformed_value_is_refused(cli, small, value, expected):
   ended = cli(*small, f'--distributed={value}')
   assert ended.code == 2
