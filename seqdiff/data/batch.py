@@ -28,6 +28,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
+from seqdiff.core import shapes
 from seqdiff.core import types
 
 ARRAYS = ('x', 'mask', 'observed', 'frames')  # What is no label in an item.
@@ -184,6 +185,18 @@ def observed(batch: types.Batch) -> types.Array:
   if 'observed' in batch:
     return batch['observed']
   return jnp.broadcast_to(batch['mask'][..., None], batch['x'].shape)
+
+
+def observed_share(batch: types.Batch) -> types.Array:
+  """How much of the real frames of each series was measured: (B,), over 0.
+
+  The mean error of what was measured is that of all values, with 0 for what was
+  not, divided by this; of random frames too, on average.
+  """
+  if 'observed' not in batch:
+    return jnp.ones(len(batch['mask']))
+  measured = jnp.mean(batch['observed'], axis=2)
+  return jnp.maximum(shapes.masked_mean(measured, batch['mask']), 1e-6)
 
 
 def to_float(x: types.Array) -> types.Array:

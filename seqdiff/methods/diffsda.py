@@ -28,6 +28,7 @@ import numpy as np
 from seqdiff.core import keys
 from seqdiff.core import shapes
 from seqdiff.core import types
+from seqdiff.data import batch as data_batch
 from seqdiff.diffusion import edm
 from seqdiff.diffusion import samplers
 from seqdiff.methods import base
@@ -103,12 +104,11 @@ class DiffSDA(conditional.Conditional):
     inner = self._denoise(
         params, codes, key=keys.of_batch(key, 'dropout', index), train=train)
     per_frame = self.diffusion.loss(inner, x, eps, sigma, observed)
-    if observed is None:
-      denoising = shapes.masked_mean(per_frame, mask)
-    else:
+    if observed is not None and self.count_missing:
       denoising = jnp.mean(per_frame, axis=1)
-      if not self.count_missing:
-        denoising /= jnp.maximum(jnp.mean(observed, axis=(1, 2)), 1e-6)
+    else:
+      denoising = shapes.masked_mean(per_frame, mask)
+      denoising /= data_batch.observed_share(batch)
     parts = {name: jnp.mean(a.reshape(-1, draws), axis=1)
              for name, a in {'denoising': denoising, **penalty}.items()}
     return sum(parts.values()), parts

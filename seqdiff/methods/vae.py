@@ -67,10 +67,9 @@ class VAE(conditional.Coder):
         key, 'dropout', batch['index'])} if train else None
     guess = self.decoder.apply(
         params['decoder'], codes.static, codes.dynamic, train=train, rngs=rngs)
-    flat = lambda a: a.reshape(len(a), -1)
-    parts = {'nll': shapes.masked_mean(
-        flat(gaussian.nll(shown['x'], guess)),
-        flat(data_batch.observed(shown)))}
+    nll = gaussian.nll(shown['x'], guess) * data_batch.observed(shown)
+    parts = {'nll': shapes.masked_mean(jnp.mean(nll, axis=2), shown['mask'])
+                    / data_batch.observed_share(batch)}
     num_values = jnp.maximum(
         jnp.sum(data_batch.observed(batch), axis=(1, 2)), 1)
     num_frames = jnp.sum(batch['mask'], axis=1)

@@ -123,6 +123,19 @@ def test_frames_that_are_drawn_bring_what_was_observed_of_them(real):
   np.testing.assert_array_equal(shown['x'] != 0, shown['observed'])
 
 
+def test_frames_that_are_drawn_leave_the_mean_of_the_loss_as_it_is():
+  method = diffsda.DiffSDA(encoder=Values(), denoiser=toys.Echo())
+  batch = {k: np.repeat(a, 3000, axis=0) for k, a in _batch().items()}
+  batch['index'] = np.arange(9000)  # Each copy draws for itself.
+  some, all_frames = (
+      np.asarray(_loss(m, {'encoder': None, 'denoiser': None}, batch),
+                 np.float64).reshape(3, 3000)
+      for m in (dataclasses.replace(method, frames_per_step=1), method))
+  error = np.hypot(some.std(axis=1), all_frames.std(axis=1)) / 3000**0.5
+  np.testing.assert_array_less(
+      abs(some.mean(axis=1) - all_frames.mean(axis=1)), 4 * error)
+
+
 def test_samples_of_series_are_not_cut_to_the_range_of_pixels(real):
   method, params = real
   batch = _batch()

@@ -111,6 +111,19 @@ def test_codes_are_drawn_in_training_only():
   np.testing.assert_array_equal(nll(False), nll(False)[:1].repeat(3))
 
 
+def test_frames_that_are_drawn_leave_the_mean_of_the_loss_as_it_is():
+  method = vae.VAE(
+      encoder=Exact(), decoder=Linear(), static_kl=1.0, dynamic_kl=1.0)
+  batch = {k: np.repeat(a, 4000, axis=0) for k, a in _batch().items()}
+  batch['index'] = np.arange(4000)  # Each copy draws for itself.
+  batch['x'][:, 0] *= 50  # Of this step both values were measured.
+  whole, some = (
+      np.asarray(_loss(m, batch)[1]['nll'], np.float64)
+      for m in (method, dataclasses.replace(method, frames_per_step=1)))
+  error = np.hypot(whole.std(), some.std()) / 4000**0.5
+  assert abs(some.mean() - whole.mean()) < 4 * error
+
+
 @pytest.mark.parametrize('train', [True, False])
 def test_what_is_missing_or_padded_changes_no_loss(real, train):
   method, params = real

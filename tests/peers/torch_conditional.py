@@ -151,6 +151,7 @@ class Conditional(nn.Module, abc.ABC):
         a if a is None or draws == 1 else a.repeat_interleave(draws, dim=0)
         for a in (x, mask, observed))
     count = x.shape[1] if mask is None else mask.sum(dim=1)
+    share = self._measured(mask, observed)
     if self.training:
       (x, mask, observed), static, dynamic = self._read(
           x, mask, observed, noise)
@@ -159,7 +160,8 @@ class Conditional(nn.Module, abc.ABC):
     static, dynamic, parts = self._limit_both(static, dynamic, mask, noise)
     error = self.denoising(x, static, dynamic, noise, step)
     more, reported = self.penalties(static, dynamic, mask, count)
-    parts = {'denoising': self._mean(error, mask, observed), **parts, **more}
+    parts = {'denoising': self._mean(error, mask, observed) / share,
+             **parts, **more}
     parts, reported = (
         {k: v.unflatten(0, (-1, draws)).mean(dim=1) for k, v in d.items()}
         for d in (parts, reported))
@@ -204,13 +206,18 @@ class Conditional(nn.Module, abc.ABC):
     return clips.clamp(-1.0, 1.0) if clips.ndim == 5 else clips
 
   def _mean(self, error, mask, observed):
-    """The loss of each clip: over real frames, or over what was observed."""
-    if observed is None:
-      return masked_mean(error.flatten(2).mean(dim=2), mask)
-    error, observed = (a.flatten(1) for a in (error * observed, observed))
-    if self.count_missing:
-      return error.mean(dim=1)
-    return error.sum(dim=1) / observed.sum(dim=1).clamp(min=1)
+    """The error of each clip, with 0 for what was not observed."""
+    if observed is not None:
+      error = error * observed
+    if observed is not None and self.count_missing:
+      return error.flatten(1).mean(dim=1)
+    return masked_mean(error.flatten(2).mean(dim=2), mask)
+
+  def _measured(self, mask, observed):
+    """The share that the loss is divided by, of all frames of each clip."""
+    if observed is None or self.count_missing:
+      return 1.0
+    return masked_mean(observed.float().mean(dim=2), mask).clamp(min=1e-6)
 
   def _read_all(self, x, mask):
     """Codes of all frames, as they are read outside training."""
