@@ -14,7 +14,7 @@ with `centre` dynamic codes are always read from what differs from the mean
 frame: so neither can hold what the other is for (see `views`). Of series a
 value that is missing stands at 0 there, as the mean of the data, and is counted
 as such. `frames_per_step` decodes a random subset of the frames: without
-`static_frames` an unbiased estimate of the loss, if no value is missing.
+`static_frames` an unbiased estimate of the loss.
 """
 
 import dataclasses
