@@ -1,4 +1,4 @@
-"""A small autoencoder of `puppets`: minutes on two CPU cores.
+"""A small autoencoder of `puppets`, on CPUs.
 
   python -m seqdiff.main --config=configs/autoencoder_puppets.py
 

@@ -1,9 +1,10 @@
-"""A small autoencoder of Sprites at 32x32; minutes on two CPU cores.
+"""A small autoencoder of Sprites at 32x32, on CPUs.
 
   python -m seqdiff.main --config=configs/autoencoder_sprites32.py \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-Not tuned.
+Not tuned, and not run to the end: half a batch took more than a second per step
+on one core.
 """
 
 import ml_collections

@@ -9,12 +9,12 @@ configs/results/diffsda_air_quality is of one seed, 1,835 steps and a step size
 of 4e-4.
 
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 64 hours of each
-sample only, at a fraction of the cost; the estimate of the loss is unbiased but
-for the few values that are missing. `:as_published` decodes all, with the
-switches of the released code; `:pool` has means in place of recurrences
-(configs/common/series.py), and its dynamic codes are read from what differs
-from the mean of the sample (values that are missing, 1.7 %, count as the mean
-of the data).
+sample only, at a fraction of the cost; the estimate of the loss is unbiased (in
+the runs of the committed results but for the few values that are missing).
+`:as_published` decodes all, with the switches of the released code; `:pool` has
+means in place of recurrences (configs/common/series.py), and its dynamic codes
+are read from what differs from the mean of the sample (values that are missing,
+1.7 %, count as the mean of the data).
 """
 
 import ml_collections

@@ -8,9 +8,10 @@
 has results of three seeds, 2,000 steps and a step size of 2e-4.
 
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 16 hours of each
-stay only, at a fraction of the cost; where values are missing this gives hours
-with few values more weight. `:as_published` decodes all, with the switches of
-the released code (configs/common/series.py).
+stay only, at a fraction of the cost; the estimate of the loss is unbiased (in
+the runs of the committed results hours with few values had more weight).
+`:as_published` decodes all, with the switches of the released code
+(configs/common/series.py).
 """
 
 import ml_collections
