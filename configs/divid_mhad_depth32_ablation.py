@@ -3,7 +3,9 @@
   python -m seqdiff.main --config=configs/divid_mhad_depth32_ablation.py:lstm \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-The rows are in configs/common/divid.py; `full` changes nothing. Results are in
+The rows are in configs/common/divid.py; `full` changes nothing. `paper_loss` is
+that of the paper, eps in L1 of clips that are not scaled: its values are some
+100 times larger, and so are the weights beside it. Results are in
 configs/results/divid_mhad_depth32_ablation-*.
 """
 
@@ -13,8 +15,20 @@ from configs import divid_mhad_depth32
 from configs.common import divid
 
 
+ROWS = {
+    **divid.ABLATIONS,
+    'normalised': {
+        'method.normalised': True,
+        'method.orthogonality': 5e-4},  # (|s| |d|)^2 is 5,000 without it.
+    'paper_loss': {
+        'method.diffusion.prediction': 'eps', 'method.diffusion.norm': 'l1',
+        'method.scale': 1.0, 'method.orthogonality': 1e-5,
+        'method.dynamic_kl': 1e-5},
+}
+
+
 def get_config(row: str = 'full') -> ml_collections.ConfigDict:
   """The config of one row."""
   config = divid_mhad_depth32.get_config()
   config.train.num_steps = 1500
-  return divid.ablate(config, row)
+  return divid.ablate(config, row, ROWS)

@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
       kind='convnet', channels=16, features=128))
   config.method.encoder.update(
       layers=2, width=64, heads=8, hidden=128, dropout=0.0,
-      residual=False, feature_norm=True)
+      residual=False, feature_norm=True, kernel_init='xavier')
   config.method.denoiser.update(
       channels=32, multipliers=(1, 2), num_blocks=1, attention_levels=(0, 1),
       heads=4, groups=8, patch_size=2, coordinates=True)

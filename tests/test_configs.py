@@ -38,6 +38,7 @@ from configs.common import divid
 from configs.common import levers
 from seqdiff import build
 from seqdiff.diffusion import edm
+from seqdiff.losses import orthogonality
 from seqdiff.methods import base
 from seqdiff.methods import divid as divid_lib
 
@@ -135,7 +136,7 @@ def test_options_of_speed_change_themselves_only(row):
   build.method(other)
 
 
-@pytest.mark.parametrize('row', divid.ABLATIONS)
+@pytest.mark.parametrize('row', divid_mhad_depth32_ablation.ROWS)
 def test_each_row_but_full_makes_another_divid(row):
   plain = build.method(divid_mhad_depth32.get_config())
   method = build.method(divid_mhad_depth32_ablation.get_config(row))
@@ -205,6 +206,18 @@ def test_swaps_of_mhad_are_a_thousand_in_both_orders(given):
   settings = given().eval
   assert 'swap' in settings.protocols and settings.both_orders
   assert settings.num_pairs >= 1000
+
+
+@pytest.mark.parametrize('row', ['full', 'normalised'])
+def test_orthogonality_weighs_little_beside_the_loss_at_first(row):
+  method = build.method(divid.ablate(divid.get_config(), row))
+  latents = np.random.default_rng(0).normal(size=(4, 10, 32, 32, 3))
+  (static, dynamic), _ = jax.jit(method.encoder.init_with_output)(
+      jax.random.key(0), latents.astype(np.float32), np.ones((4, 10), bool))
+  products = jnp.sum(orthogonality.squared_products(
+      static, dynamic, normalised=method.normalised), axis=1)
+  # The L1 error of the zeros with which a denoiser starts is 0.8.
+  assert 1e-3 < method.orthogonality * jnp.mean(products) < 0.05 * 0.8
 
 
 def test_codes_of_two_sizes_cannot_be_orthogonal():

@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'results'
 _ASIDE = ('seed', 'eval', 'train.save_every', 'train.log_every',
           'data.data_dir', 'model.workdir')
 # Keys that came after some results, with the value that they had before.
-_BEFORE = {'train.num_parts': 1, 'sampler.eta': 0.0}
+_BEFORE = {'train.num_parts': 1, 'sampler.eta': 0.0,
+           'method.encoder.kernel_init': 'xavier'}
 # Shorter trainings than that of the config, which says so itself.
 _SHORTER = {
     'diffsda_physionet': ('train.num_steps', 'optim.learning_rate'),

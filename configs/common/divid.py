@@ -5,11 +5,13 @@ leaves open is as in EncDiff (Yang et al. 2024, arXiv:2402.09712), which it
 builds on, or else a choice of ours; both are marked. Nothing of the paper says
 how it was optimised.
 
-Linear layers start with Xavier's weights and biases of 0, not as in PyTorch.
-The codes are then longer at first, and with them the products (s^T d_i)^2 that
-lambda weighs: a lambda found with PyTorch's layers is not one for these. Choose
-it anew, without labels (seqdiff/figures/choose_lambda.py).
+How long the codes are at first, and with them the products (s^T d_i)^2 that
+lambda weighs, is a matter of how layers start (`encoder.kernel_init`). Choose
+lambda anew for other data, without labels (seqdiff/figures/choose_lambda.py).
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 
@@ -115,6 +117,7 @@ def _encoder():
       causal=False,  # Ours. True: no frame sees the future.
       pre_norm=False,  # PyTorch's default, 2025. True: before the sums.
       scale_inputs=False,  # Ours. True: by sqrt(width), before positions.
+      kernel_init='fan_in',  # PyTorch's default. Departure: 'xavier'.
   )
 
 
@@ -125,7 +128,8 @@ ABLATIONS = {
     'lstm': {'method.encoder.aggregator': 'lstm', 'method.encoder.layers': 2},
     'adagn': {'method.denoiser.attention': 'self'},
     'linear': {'method.diffusion.schedule': 'linear'},
-    'normalised': {'method.normalised': True},
+    # As heavy at first as lambda is, (|s| |d|)^2 being some 200.
+    'normalised': {'method.normalised': True, 'method.orthogonality': 0.2},
     'no_residual': {'method.encoder.residual': False},
     'frame_noise': {'method.diffusion.shared_eps': False,
                     'sampler.x_T': 'fresh'},
@@ -133,14 +137,16 @@ ABLATIONS = {
 
 
 def ablate(
-    config: ml_collections.ConfigDict, row: str
+    config: ml_collections.ConfigDict,
+    row: str,
+    rows: Mapping[str, Mapping[str, Any]] = ABLATIONS,
 ) -> ml_collections.ConfigDict:
-  """A config with one part changed, a name in `ABLATIONS`.
+  """A config with one part changed, a name in `rows`.
 
   Raises:
     ValueError: for an unknown name.
   """
-  if row not in ABLATIONS:
-    raise errors.unknown_name('row', row, ABLATIONS)
-  config.update_from_flattened_dict(ABLATIONS[row])
+  if row not in rows:
+    raise errors.unknown_name('row', row, rows)
+  config.update_from_flattened_dict(rows[row])
   return config

@@ -6,6 +6,8 @@ give the static code, and a tanh RNN over its outputs the dynamic codes.
 `ResidualEncoder` is that of DiViD.
 """
 
+import functools
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from seqdiff.nets import unet
 
 AGGREGATORS = ('lstm', 'pool')
 RESIDUAL_AGGREGATORS = ('transformer', 'lstm')
+INITS = {'fan_in': blocks.FAN_IN, 'xavier': blocks.XAVIER}
 
 
 class SequenceHead(nn.Module):
@@ -149,6 +152,9 @@ class ResidualEncoder(nn.Module):
       residuals are lost beside the positions. Departure.
     causal: whether a dynamic code does not see the future. Departure.
     pre_norm, scale_inputs: of the transformer, see there. Departures.
+    kernel_init: 'fan_in', how linear layers start in PyTorch (but biases of 0),
+      or 'xavier', with which codes are longer at first: (s^T d_i)^2 is hundreds
+      of times larger, and with it what lambda weighs. Departure.
   """
 
   static_dim: int
@@ -166,6 +172,7 @@ class ResidualEncoder(nn.Module):
   causal: bool = False
   pre_norm: bool = False
   scale_inputs: bool = False
+  kernel_init: str = 'fan_in'
 
   @property
   def frame_by_frame(self) -> bool:
@@ -179,11 +186,15 @@ class ResidualEncoder(nn.Module):
     """Clips (B, T, H, W, C), mask (B, T) -> (B, Ds), (B, T, Dd).
 
     Raises:
-      ValueError: for an unknown aggregator.
+      ValueError: for an unknown aggregator or kernel_init.
     """
     if self.aggregator not in RESIDUAL_AGGREGATORS:
       raise errors.unknown_name(
           'aggregator', self.aggregator, RESIDUAL_AGGREGATORS)
+    if self.kernel_init not in INITS:
+      raise errors.unknown_name('kernel_init', self.kernel_init, INITS)
+    init = INITS[self.kernel_init]
+    dense = functools.partial(blocks.dense, init=init)
     frames = shapes.merge_frames(x)
     if self.backbone is not None:
       frames = self.backbone(frames, train=train)
@@ -192,20 +203,19 @@ class ResidualEncoder(nn.Module):
       features = nn.LayerNorm(name='feature_norm')(features)
     static = features[:, 0]
     for i in range(self.static_layers):
-      static = nn.relu(
-          blocks.dense(self.hidden, name=f'static_layer_{i}')(static))
-    static = blocks.dense(self.static_dim, name='static_head')(static)
+      static = nn.relu(dense(self.hidden, name=f'static_layer_{i}')(static))
+    static = dense(self.static_dim, name='static_head')(static)
     if self.residual:
       features = features - features[:, :1]
-    h = blocks.dense(self.width, name='project')(features)
+    h = dense(self.width, name='project')(features)
     if self.aggregator == 'transformer':
       h = transformer.TransformerEncoder(
           self.layers, self.heads, self.hidden, self.dropout, self.causal,
-          self.pre_norm, self.scale_inputs,
+          self.pre_norm, self.scale_inputs, init,
           name='transformer')(h, mask, train=train)
     else:
       lstm = recurrent.Recurrence if self.causal else recurrent.Bidirectional
       for i in range(self.layers):
         h, _ = lstm(self.width, name=f'lstm_{i}')(h, mask)
-    dynamic = blocks.dense(self.dynamic_dim, name='dynamic_head')(h)
+    dynamic = dense(self.dynamic_dim, name='dynamic_head')(h)
     return static, dynamic

@@ -4,6 +4,7 @@ Source: Vaswani et al. 2017, arXiv:1706.03762, with the norm after the residual
 sum, or before (`pre_norm`); DiViD (arXiv:2507.13934, Sec. 4.1) for the sizes.
 """
 
+import functools
 import math
 
 from flax import linen as nn
@@ -28,6 +29,7 @@ class TransformerEncoder(nn.Module):
       after the last layer (Xiong et al. 2020, arXiv:2002.04745).
     scale_inputs: whether the input is multiplied by sqrt(D) before positions
       are added (Vaswani et al., Sec. 3.4).
+    kernel_init: initialiser of the perceptrons' weights.
   """
 
   layers: int = 4
@@ -37,6 +39,7 @@ class TransformerEncoder(nn.Module):
   causal: bool = False
   pre_norm: bool = False
   scale_inputs: bool = False
+  kernel_init: nn.initializers.Initializer = blocks.XAVIER
 
   @nn.compact
   def __call__(
@@ -57,8 +60,9 @@ class TransformerEncoder(nn.Module):
           name=f'attention_{i}')(h, mask=seen)
 
     def perceive(h, i):
-      h = nn.relu(blocks.dense(self.hidden, name=f'widen_{i}')(h))
-      return blocks.dense(size, name=f'shrink_{i}')(drop(h))
+      layer = functools.partial(blocks.dense, init=self.kernel_init)
+      h = nn.relu(layer(self.hidden, name=f'widen_{i}')(h))
+      return layer(size, name=f'shrink_{i}')(drop(h))
 
     if self.scale_inputs:
       x = x * math.sqrt(size)

@@ -1,5 +1,6 @@
 """Tests of `nets.encoders` and of the frame encoder that they may use."""
 
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -256,6 +257,30 @@ def test_parameters_of_divid(aggregator, layers, dynamic):
   static = {k: v for k, v in params.items() if k.startswith('static')}
   assert count(static) == 4_458_752
   assert count(params) - count(static) == dynamic
+
+
+def test_linear_layers_start_as_in_pytorch_or_as_xavier_says():
+  net, ends = _residual(width=400, hidden=200, static_dim=100), {}
+  for init in encoders.INITS:
+    variables = jax.jit(net.clone(kernel_init=init).init)(
+        jax.random.key(0), _clips(), _ones(_clips()))
+    flat = traverse_util.flatten_dict(variables['params'], sep='/')
+    ends[init] = {
+        name: float(np.abs(flat[f'{name}/kernel']).max()) for name in (
+            'project', 'static_layer_0', 'static_head', 'dynamic_head',
+            'transformer/widen_0', 'transformer/shrink_0')}
+  sizes = dict(zip(ends['fan_in'], (
+      (32, 400), (32, 200), (200, 100), (400, 2), (400, 200), (200, 400))))
+  for name, (fan_in, fan_out) in sizes.items():
+    np.testing.assert_allclose(
+        ends['fan_in'][name], fan_in ** -0.5, rtol=0.02)
+    np.testing.assert_allclose(
+        ends['xavier'][name], (6.0 / (fan_in + fan_out)) ** 0.5, rtol=0.02)
+
+
+def test_unknown_init_is_refused():
+  with pytest.raises(ValueError, match="'torch'.*Known: fan_in, xavier"):
+    _run(_residual(kernel_init='torch'), _clips())
 
 
 def test_unknown_aggregator_of_residuals_is_refused():

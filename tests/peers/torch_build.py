@@ -91,6 +91,7 @@ def _divid(options, size):
   net, encoder = _denoiser(options), options.pop('encoder')
   for name in 'causal', 'pre_norm', 'scale_inputs':
     assert not encoder.pop(name), f'the peer has no {name}'
+  encoder.pop('kernel_init')  # Weights are copied.
   assert not options.pop('token_types'), 'the peer has no kinds of tokens'
   cross = net['attention'] == 'cross'
   embeddings = [4 * net['channels']]  # Of t.
