@@ -10,6 +10,7 @@ import ml_collections
 import pytest
 
 from configs import divid_mhad
+from configs import divid_mhad_pixels
 from configs import quickstart
 from configs.common import video
 from seqdiff import build
@@ -41,26 +42,37 @@ def _leaves(section, prefix):
       yield f'{prefix}__{key}', value
 
 
-NAMES = {'method__dtype': 'bfloat16', 'method__aggregator': 'pool',
-         'sampler__name': 'euler'}
+def _divid():
+  """A config of DiViD with a backbone; the sizes of its codes may differ."""
+  config = divid_mhad_pixels.get_config()
+  config.method.orthogonality = 0.0
+  return config
+
+
+NAMES = {'float32': 'bfloat16', 'bfloat16': 'float32', 'lstm': 'pool',
+         'transformer': 'lstm', 'heun': 'euler', 'ddim': 'heun',
+         'cross': 'self', 'block': 'conv', 'cosine': 'linear', 'eps': 'v',
+         'l1': 'l2'}
 OPTIONS = [
-    (key, value) for section in ('method', 'sampler')
-    for key, value in _leaves(video.get_config()[section], section)
-    if key not in ('method__name', 'method__encoder__kind', 'sampler__x_T')]
+    (get_config, key, value) for get_config in (video.get_config, _divid)
+    for section in ('method', 'sampler')
+    for key, value in _leaves(get_config()[section], section)
+    if not key.endswith(('method__name', '__kind', 'sampler__x_T'))]
 
 
-@pytest.mark.parametrize('key, value', OPTIONS, ids=[key for key, _ in OPTIONS])
-def test_every_option_makes_another_method(key, value):
-  if key in NAMES:
-    other = NAMES[key]
+@pytest.mark.parametrize('get_config, key, value', OPTIONS)
+def test_every_option_makes_another_method(get_config, key, value):
+  if isinstance(value, str):
+    other = NAMES[value]
   elif isinstance(value, bool):
     other = not value
   elif isinstance(value, tuple):
     other = value + (1,)
   else:
     other = 2 if value is None else value + 1
-  assert build.method(_config()) == build.method(_config())
-  assert build.method(_config(**{key: other})) != build.method(_config())
+  method = build.method(get_config())
+  assert build.method(get_config()) == method
+  assert build.method(_config(get_config, **{key: other})) != method
 
 
 def _encoder(m):
