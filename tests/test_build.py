@@ -242,6 +242,7 @@ def test_judge_depends_on_data_and_its_own_settings_only():
     assert build.judge_config(other, 0) == first, key
   for key, value in (
       ('data__size', 9), ('eval__judge__num_steps', 9),
+      ('eval__judge__network', 'r2plus1d'),
       ('eval__judge__learning_rate', 1.0), ('eval__judge__channels', 4),
       ('eval__judge__batch_size', 4), ('eval__judge__max_shift', 4)):
     other = _config(quickstart.get_config, **{key: value})
@@ -255,14 +256,16 @@ def test_judge_depends_on_data_and_its_own_settings_only():
 
 def test_judge_is_made_as_its_config_says():
   config = _config(
-      quickstart.get_config, eval__judge__channels=7, eval__judge__hidden=5,
+      quickstart.get_config, eval__judge__network='r2plus1d',
+      eval__judge__channels=7, eval__judge__hidden=5,
       eval__judge__max_shift=3, eval__judge__max_brightness=0.3,
       eval__judge__batch_size=6, eval__judge__num_steps=40,
       eval__judge__learning_rate=0.5)
   made = build.judge_config(config, 0)
   dataset = build.dataset(config)
   assert build.judge(made, dataset) == judge_lib.Judge(
-      dataset.factors, channels=7, hidden=5, max_shift=3, max_brightness=0.3)
+      dataset.factors, 'r2plus1d', channels=7, hidden=5, max_shift=3,
+      max_brightness=0.3)
   assert (made.data.batch_size, made.train.num_steps) == (6, 40)
   assert made.optim.learning_rate == 0.5
   assert made.optim.warmup_steps < 40  # However short.

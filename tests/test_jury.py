@@ -4,15 +4,20 @@ import dataclasses
 import types
 
 from etils import epath
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from configs import divid_mhad
 from configs import quickstart
 from seqdiff import build
 from seqdiff import jury
 from seqdiff import run
 from seqdiff.data import batch
+from seqdiff.data.builders import mhad
 from seqdiff.evaluation import results
+from seqdiff.nets import classifiers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +32,27 @@ class First:
         *x.shape[:2], len(f.values))) for f in self.factors}
 
 
+def _trained(params):
+  """What training gives."""
+  return types.SimpleNamespace(
+      interrupted=False, step=1,
+      state=types.SimpleNamespace(eval_params=params))
+
+
 @pytest.fixture
-def accuracy(tmp_path, monkeypatch):
-  """Accuracy and counts that are left by settings of the judges."""
+def config():
+  """Few small clips."""
   config = quickstart.get_config()
   config.data.update(size=8, num_frames=3, num_train=4, num_test=8)
-  dataset = build.dataset(config)
+  return config
 
-  result = types.SimpleNamespace(
-      interrupted=False, step=1, state=types.SimpleNamespace(eval_params={}))
+
+@pytest.fixture
+def accuracy(config, tmp_path, monkeypatch):
+  """Accuracy and counts that are left by settings of the judges."""
+  dataset = build.dataset(config)
   monkeypatch.setattr(build, 'judge', lambda *args: First(dataset.factors))
-  monkeypatch.setattr(run, 'train', lambda *args: result)
+  monkeypatch.setattr(run, 'train', lambda *args: _trained({}))
 
   def judge(num_judges, split):
     config.eval.judge.num_judges, config.eval.split = num_judges, split
@@ -53,3 +68,41 @@ def test_accuracy_is_of_the_judges_and_the_split_that_were_asked_for(accuracy):
   assert accuracy(1, 'test') == first  # With its time: it was not made again.
   assert accuracy(2, 'test').counts['judges'] == 2
   assert accuracy(2, 'train').counts['clips'] == 4
+
+
+def test_judges_are_of_the_network_that_was_asked_for(
+    config, tmp_path, monkeypatch):
+  def train(judge, config, dataset, home):
+    shapes = jax.eval_shape(
+        judge.init, jax.random.key(0), run.first_batch(config, dataset))
+    return _trained(jax.tree.map(lambda a: np.ones(a.shape, a.dtype), shapes))
+
+  monkeypatch.setattr(run, 'train', train)
+  dataset, metrics = build.dataset(config), []
+  for network, part in ('lstm', 'frame_encoder'), ('r2plus1d', 'stem'):
+    config.eval.judge.update(
+        network=network, num_judges=2, batch_size=4, channels=4, hidden=4)
+    found = jury.jury(config, dataset, epath.Path(tmp_path))
+    assert [part in p['params'] for p in found.params] == [True, True]
+    result = results.read(results.path_of(tmp_path / 'judges', 'judge'))
+    assert result.config['method']['network'] == network
+    metrics.append(result.metrics)
+  assert metrics[0].keys() == metrics[1].keys()
+
+
+@pytest.mark.parametrize('network', classifiers.NETWORKS)
+def test_judges_of_both_networks_see_clips_of_mhad(network):
+  config = divid_mhad.get_config()
+  config.eval.judge.update(network=network, num_judges=3)
+  jury.check(config, config.eval.protocols)
+  configs = [build.judge_config(config, number) for number in range(3)]
+  judge, *others = [
+      build.judge(c, types.SimpleNamespace(factors=mhad.FACTORS))
+      for c in configs]
+  assert judge.network == network and others == [judge, judge]
+  assert [c.seed for c in configs] == [0, 1, 2]
+  x, mask = jnp.zeros((2, 10, 128, 128, 3)), jnp.ones((2, 10), bool)
+  outputs = jax.eval_shape(lambda key: judge.predict(
+      judge.init(key, {'x': x, 'mask': mask}), x, mask), jax.random.key(0))
+  assert {name: a.shape for name, a in outputs.items()} == {
+      'subject': (2, 8), 'action': (2, 27)}
