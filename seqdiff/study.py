@@ -7,8 +7,8 @@
 Each run is one `python -m seqdiff.main` in `<workdir>/<config>-<seed>`, with
 the flags after `--`; one that is done is not done again, one that was stopped
 goes on. The results of all seeds of a config are merged into
-`<out>/<config>/<protocol>.json`, of which `seqdiff.figures.tables` makes the
-tables. Judges are shared if they have a folder of their own, as above.
+`<out>/<config>/<protocol>.json` and printed at the end, one table for each
+protocol. Judges are shared if they have a folder of their own, as above.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from seqdiff.core import preemption
 from seqdiff.core import storage
 from seqdiff.evaluation import results
 from seqdiff.figures import seeds as seeds_lib
+from seqdiff.figures import tables
 
 
 def name_of(config: str) -> str:
@@ -134,14 +135,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     workdir = storage.local(args.workdir, '--workdir')
     out = storage.local(args.out, '--out')
     check(args.configs, args.seeds, out)
+    found = {}
     with futures.ThreadPoolExecutor(args.jobs) as pool:
       for config in args.configs:
         homes = list(pool.map(
             lambda seed, config=config: run_one(
                 config, seed, workdir, argv[cut + 1:]),
             range(args.seeds)))
-        for path in merge(homes, out / name_of(config)):
-          print(path, flush=True)
+        written = merge(homes, out / name_of(config))
+        print(*written, sep='\n', flush=True)
+        found[name_of(config)] = {p.stem: results.read(p) for p in written}
+    print('\n' + tables.of_each_protocol(found), end='')
   except (ValueError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 2

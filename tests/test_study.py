@@ -30,7 +30,8 @@ def runs(monkeypatch):
       results.write(options['workdir'], results.Result(
           protocol='swap', version=1, seed=42, step=9, counts={},
           wall_seconds=1.0, metrics={'joint_accuracy': seed / 4},
-          config={'seed': seed, 'name': options['config']}))
+          config={'seed': seed, 'name': options['config'],
+                  'data': {'name': 'puppets'}}))
     return subprocess.CompletedProcess(
         command, 3 if options.get('fail') == str(seed) else 0)
 
@@ -55,6 +56,18 @@ def test_each_config_runs_with_each_seed_and_becomes_one_result(
     merged = results.read(tmp_path / 'out' / name / 'swap.json')
     assert merged.metrics['joint_accuracy'] == 0.25
     assert merged.counts == {'seeds': 3}
+
+
+def test_what_was_merged_is_printed_as_a_table(tmp_path, runs, capsys):
+  _study(tmp_path, '--seeds=3')
+  text = capsys.readouterr().out.partition('\nswap:\n\n')[2]
+  title, _, *rows = [line.split(' | ') for line in text.splitlines()]
+  assert title[0] == '| config' and title[-1] == 'joint (%) |'
+  assert [row[:4] + row[-1:] for row in rows] == [
+      [f'| [{name}](configs/{file}.py)', 'puppets', '9', '3', '25.0 ± 25.0 |']
+      for name, file in (
+          ('quickstart', 'quickstart'),
+          ('quickstart_ablation:noise', 'quickstart_ablation'))]
 
 
 def test_what_is_done_is_not_done_again_unless_flags_differ(tmp_path, runs):

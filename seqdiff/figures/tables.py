@@ -11,6 +11,7 @@ README.md and configs/README.md between `<!-- table:NAME -->` and
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import fnmatch
 import os
 import pathlib
@@ -72,6 +73,23 @@ def render(
   if len(lines) == 2:
     lines.append(cells.line([cells.MISSING] * (left + right)))
   return '\n'.join(lines) + '\n'
+
+
+def of_each_protocol(found: layouts.Results) -> str:
+  """All results: one table per protocol, below its name.
+
+  It has the first layout of the protocol, or else all metrics in one cell.
+  """
+  parts = []
+  for protocol in sorted(set().union(*found.values())):
+    known = [table for table in layouts.TABLES.values() if isinstance(
+        table, layouts.Table) and table.protocol == protocol]
+    table = known[0] if known else layouts.Table(
+        protocol, ('config', 'data set', 'step', 'seeds', 'version'),
+        (layouts.Column('metrics', '*', ''),))
+    parts.append(f'{protocol}:\n\n' + render(
+        dataclasses.replace(table, variants=None, configs=('*',)), found))
+  return '\n'.join(parts)
 
 
 def update(readme: str, found: layouts.Results, folder: str = '.') -> str:

@@ -149,6 +149,23 @@ def test_table_of_some_configs_shows_no_others(tmp_path):
     assert [row.startswith(f'| [{shown}:a]') for row in rows] == [True]
 
 
+def test_each_protocol_of_given_results_has_a_table_with_all_configs(tmp_path):
+  for name in 'glr_x', 'glr_x-row':
+    _commit(tmp_path, name, 'leakage', {'leakage': 0.25}, version=2)
+    _commit(tmp_path, name, 'mortality', {
+        'auprc': 0.5, 'auprc_std': 0.1, 'reference/constant/auprc': 0.2})
+  of_leakage, of_mortality = tables.of_each_protocol(
+      tables.read_results(tmp_path)).split('\nmortality:\n\n')
+  _, _, title, _, *rows = of_leakage.splitlines()
+  assert title == tables.render(layouts.TABLES['leakage'], {}).splitlines()[0]
+  assert [row.split(' | ')[4:6] for row in rows] == [['2', '25.0']] * 2
+  assert [row.split(' | ')[0] for row in rows] == [
+      '| [glr_x](configs/glr_x.py)', '| [glr_x:row](configs/glr_x.py)']
+  _, _, *rows = of_mortality.splitlines()
+  assert [row.split(' | ')[-1] for row in rows] == [
+      'auprc 0.5 ± 0.1 |', 'auprc 0.2 |', 'auprc 0.5 ± 0.1 |']
+
+
 def test_plain_numbers_are_not_per_cents(committed):
   found = tables.read_results(committed)
   text = tables.render(layouts.TABLES['reconstruction'], found)
