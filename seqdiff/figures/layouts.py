@@ -118,6 +118,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('denoising loss over that of 0', '*/denoising_ratio', ''),
             Column('cos² of s and d', '*/squared_cosine', ''),
             Column('length of s', '*/static_length', ''),
+            Column('of d', '*/dynamic_length', ''),
         ),
         per='lambda',
     ),
