@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 
+from flax import linen as nn
 import jax
 from jax import ad_checkpoint
 import jax.numpy as jnp
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from seqdiff.nets import attention
+from seqdiff.nets import blocks
 from seqdiff.nets import unet
+from third_party.ldm_autoencoder import nets
 
 
 def _tiny(**kwargs):
@@ -225,3 +228,44 @@ def test_low_precision_leaves_parameters_gradients_and_result_in_float32():
   # bfloat16 has eight bits: close to float32, and not the same.
   error = np.sqrt(np.mean((y - y_low) ** 2) / np.mean(y**2))
   assert 1e-4 < error < 0.1
+
+
+def _epsilons(net, *args):
+  """The epsilon of each norm, from what it makes of values of +-0.001."""
+  found = {}
+
+  def watch(call, inputs, kwargs, context):
+    norm = context.module
+    if not isinstance(norm, (blocks.GroupNorm, nn.LayerNorm)):
+      return call(*inputs, **kwargs)
+    signs = (-1.0) ** jnp.arange(inputs[0].shape[-1])
+    y = call(jnp.zeros(inputs[0].shape) + 1e-3 * signs.reshape(
+        (1,) * (inputs[0].ndim - 1) + (-1,)))
+    found['/'.join(norm.path)] = 1e-6 / jnp.max(y) ** 2 - 1e-6
+    return y
+
+  def measure(key):
+    with nn.intercept_methods(watch):
+      net.init(key, *args)
+    return found
+
+  return jax.jit(measure)(jax.random.key(0))
+
+
+@pytest.mark.parametrize('kind, before', [('self', 1e-5), ('cross', 1e-6)])
+def test_norms_before_spatial_transformers_have_a_smaller_epsilon(kind, before):
+  net = _tiny(**_SMALLEST, attention=kind, attention_levels=(0,), heads=2)
+  found = _epsilons(net, _image(2, 4, 4, 3), (), _image(2, 2, 5))
+  is_before = {name: name.endswith('attention_0/norm') for name in found}
+  assert sum(is_before.values()) == 2 and len(found) > 8
+  for name, epsilon in found.items():
+    expected = before if is_before[name] else 1e-5
+    np.testing.assert_allclose(epsilon, expected, rtol=1e-3, err_msg=name)
+
+
+def test_norms_of_the_first_stage_have_a_smaller_epsilon():
+  net = nets.Autoencoder(channels=4, multipliers=(1,), num_blocks=1,
+                         attention_levels=(0,), groups=2, codebook_size=7)
+  found = _epsilons(net, _image(1, 8, 8, 3))
+  assert {name.split('/')[0] for name in found} == {'encoder', 'decoder'}
+  np.testing.assert_allclose(list(found.values()), 1e-6, rtol=1e-3)
