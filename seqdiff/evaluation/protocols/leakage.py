@@ -20,6 +20,11 @@ the plain mean of the cross scores, as DiViD (arXiv:2507.13934, Sec. 4.2)
 reports it, and `in_sample/average` that of probes which are scored on the clips
 that they were fitted to.
 
+Probes are fitted to, and scored on, folds of `config.eval.split` alone: the
+paper names no split for its classifiers, and the codes of clips that an encoder
+was trained on may differ from those of new ones. The price is that few clips
+are left to fit to.
+
 Version 1 took the best score of all probes, and folds without regard to classes
 or films.
 """
