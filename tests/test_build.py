@@ -52,7 +52,7 @@ def _divid():
 NAMES = {'float32': 'bfloat16', 'bfloat16': 'float32', 'lstm': 'pool',
          'transformer': 'lstm', 'heun': 'euler', 'ddim': 'heun',
          'cross': 'self', 'block': 'conv', 'cosine': 'linear', 'eps': 'v',
-         'l1': 'l2'}
+         'l1': 'l2', 'fan_in': 'xavier'}
 OPTIONS = [
     (get_config, key, value) for get_config in (video.get_config, _divid)
     for section in ('method', 'sampler')
