@@ -41,15 +41,20 @@ def classify(
     Of 'constant' (the shares of the classes), 'mean_std_logistic' and
     'random_forest'. K is the largest label plus 1.
   """
-  classes = np.unique(labels)
   share = np.bincount(labels) / len(labels)
-  found = {'constant': np.tile(share, (len(test), 1))}
-  for name, model in (
-      ('mean_std_logistic', linear_classifier()),
-      ('random_forest', ensemble.RandomForestClassifier(
-          500, random_state=seed))):
-    found[name] = np.zeros((len(test), len(share)))
-    found[name][:, classes] = model.fit(train, labels).predict_proba(test)
+  forest = ensemble.RandomForestClassifier(500, random_state=seed)
+  return {'constant': np.tile(share, (len(test), 1)),
+          'mean_std_logistic': probabilities(
+              linear_classifier(), train, labels, test),
+          'random_forest': probabilities(forest, train, labels, test)}
+
+
+def probabilities(
+    model, train: np.ndarray, labels: np.ndarray, test: np.ndarray
+) -> np.ndarray:
+  """What a classifier fitted to `train` says of `test`, as in `classify`."""
+  found = np.zeros((len(test), np.max(labels) + 1))
+  found[:, np.unique(labels)] = model.fit(train, labels).predict_proba(test)
   return found
 
 

@@ -68,6 +68,7 @@ _TRIVIAL = {
     'mean of the month': ('seasonal',),
     'median of the month': ('seasonal_median',),
     'mean and deviation, linear': ('mean_std_logistic', 'mean_std_ridge'),
+    'the same on 20 other divisions': ('other_divisions',),
     'mean and deviation, random forest': ('random_forest',),
     'supervised predictor': ('supervised',),
 }

@@ -127,6 +127,35 @@ def test_static_code_that_tells_the_month_is_right(tmp_path):
 
 
 @pytest.mark.slow
+def test_other_divisions_spread_as_the_test_split_is_small(tmp_path):
+  spread = lambda **kwargs: _run('month', tmp_path, epochs=1, **kwargs)[0]
+  assert not [k for k in spread() if 'other_divisions' in k]
+  row = 'reference/other_divisions/accuracy'
+  found = spread(independent=True)
+  # All that features tell of the toy is true of any division.
+  assert found[row] > 0.95 and found[f'{row}_std'] < 0.05
+
+
+def test_other_divisions_are_of_all_splits_in_the_same_sizes():
+  rng = np.random.default_rng(0)
+  parts = [codes.Codes(
+      static=rng.normal(size=(count, 2)), dynamic=np.zeros((count, 1, 1)),
+      mask=np.ones((count, 1)),
+      labels={'labels/month': rng.integers(0, 2, count)})
+      for count in (40, 300, 60)]
+  task = downstream._Task(downstream.PROTOCOLS['month'], FACTORS[0])
+  runs = task._other_divisions(parts, 0)
+  hits = [run['accuracy'] for run in runs]
+  # Labels are noise: coins of a test split of 40 deviate by 0.079.
+  assert len(hits) == 20 and abs(np.mean(hits) - 0.5) < 0.08
+  assert 0.04 < np.std(hits) < 0.12
+  assert np.allclose(np.multiply(hits, 40) % 1, 0)
+  assert {name for name, p in downstream.PROTOCOLS.items() if p.independent} == {
+      f'{name}{form}' for name in ('mortality', 'icu_type')
+      for form in ('', '_as_published')}
+
+
+@pytest.mark.slow
 def test_death_that_the_last_step_tells_is_seen_by_the_default_only(tmp_path):
   metrics, _ = _run('mortality', tmp_path, epochs=10)
   assert metrics['auroc'] > 0.95 < metrics['auprc']

@@ -32,7 +32,10 @@ mean), `seasonal` (mean of the month of the year), `median` and
 `seasonal_median` (the best of both kinds under MAE), `mean_std_logistic`,
 `mean_std_ridge` and `random_forest` (of mean and standard deviation of each
 variable), `supervised` (the same predictor on the series in place of codes),
-and `untrained` (on codes of an encoder without training).
+and `untrained` (on codes of an encoder without training). Patients are
+independent, so that any other division of them is as good: `other_divisions` is
+`mean_std_logistic` on 20 random ones, whose spread is what the choice of a test
+split of this size amounts to.
 """
 
 from collections.abc import Mapping
@@ -53,6 +56,7 @@ from seqdiff.evaluation import trivial
 from seqdiff.nets import predictors
 
 _NEEDED = ('train', 'validation')
+_NUM_DIVISIONS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Downstream:
     scale: what the mean of a window is multiplied by.
     own_targets: whether training clips keep their targets, see
       `fitting.Fitter`.
+    independent: whether the series of all splits are, as patients are and the
+      months of one station are not.
     VERSION: of the protocol.
   """
 
@@ -76,6 +82,7 @@ class Downstream:
   window: int = 24
   scale: float = 1.0
   own_targets: bool = True
+  independent: bool = False
   VERSION: int = 1
 
   def check(self, dataset: data_batch.Dataset) -> None:
@@ -176,7 +183,25 @@ class _Task:
       for name, guess in guesses.items():
         rows.setdefault(f'reference/{name}/', []).append(
             self._metrics(guess, targets, weights))
+    if self.protocol.independent:
+      rows['reference/other_divisions/'] = self._other_divisions(
+          [series[name] for name in (split, 'train', 'validation')], seed)
     return rows
+
+  def _other_divisions(self, parts, seed) -> list[dict[str, float]]:
+    """The linear row with other test and training splits of the same sizes."""
+    features = np.concatenate([part.static for part in parts])
+    labels = np.concatenate([part.labels[self.factor.key] for part in parts])
+    num_test, num_train = len(parts[0].static), len(parts[1].static)
+    rng, runs = np.random.default_rng(seed), []
+    for _ in range(_NUM_DIVISIONS):
+      test, train, _ = np.split(
+          rng.permutation(len(labels)), [num_test, num_test + num_train])
+      guess = trivial.probabilities(
+          trivial.linear_classifier(), features[train], labels[train],
+          features[test])
+      runs.append(self._metrics(guess, labels[test], np.ones(num_test)))
+    return runs
 
   def _trivial_classes(self, series, split, seed):
     """Probabilities of each row, classes and weights of the test split."""
@@ -290,10 +315,10 @@ def _pair(factor: str, schedule, published, *, other=None, **kwargs):
           factor, published, as_published=True, **kwargs, **(other or {}))}
 
 
-def _static(factor, *, epochs, batch_size, learning_rate):
+def _static(factor, *, epochs, batch_size, learning_rate, **kwargs):
   plan = fitting.Schedule(epochs, batch_size, passes=5)
   return _pair(factor, plan, dataclasses.replace(
-      plan, learning_rate=learning_rate))
+      plan, learning_rate=learning_rate), **kwargs)
 
 
 _MORTALITY = fitting.Schedule(41, 30)
@@ -302,8 +327,9 @@ _OIL = fitting.Schedule(301, 10)
 _LAST = {'best': False}
 
 PROTOCOLS: Mapping[str, Downstream] = {
-    **_pair('mortality', _MORTALITY, _MORTALITY),
-    **_static('icu_type', epochs=41, batch_size=30, learning_rate=5e-5),
+    **_pair('mortality', _MORTALITY, _MORTALITY, independent=True),
+    **_static('icu_type', epochs=41, batch_size=30, learning_rate=5e-5,
+              independent=True),
     **_static('month', epochs=61, batch_size=10, learning_rate=1e-4),
     **_static('station', epochs=61, batch_size=10, learning_rate=1e-4),
     **_pair('rain', _RAIN, dataclasses.replace(_RAIN, **_LAST), scale=24.0),
