@@ -8,6 +8,7 @@ is documented where the defaults stand, in `configs/common/`.
 from collections.abc import Mapping
 import functools
 import json
+import pathlib
 from typing import Any
 
 from flax import linen as nn
@@ -118,21 +119,43 @@ def _check_temporal(settings) -> None:
 def first_stage(
     config: ml_collections.ConfigDict,
 ) -> autoencoder.Autoencoder:
-  """The first stage of `config.first_stage`, without its weights."""
-  return method(first_stage_config(config))
+  """The first stage of `config.first_stage`, without its weights.
+
+  Raises:
+    ValueError: if there is none, or its latents have other channels than the
+      method takes.
+  """
+  found = method(first_stage_config(config))
+  if found.net.embed_dim != config.method.image_channels:
+    raise ValueError(
+        f'config.method.image_channels={config.method.image_channels} with '
+        f'config.first_stage.workdir={config.first_stage.workdir}, whose '
+        f'latents have {found.net.embed_dim} channels; expected '
+        f'{found.net.embed_dim}. Set it to that, or name another first stage.')
+  return found
 
 
-def no_first_stage(workdir: Any, what: str) -> ValueError:
-  """The error that a folder holds no first stage, with all ways to get one."""
+def no_first_stage(config: ml_collections.ConfigDict, what: str) -> ValueError:
+  """The error that a folder holds no first stage, with all ways to get one.
+
+  Of the published ones it names that of the folder's name, or all that fit.
+  """
+  workdir = config.first_stage.workdir
+  channels = config.method.image_channels
+  names = [name for name, net in autoencoder.nets.PRESETS.items()
+           if net.embed_dim == channels]
+  own = pathlib.PurePath(workdir or '').name
+  names = [own] if own in names else names
+  name = names[0] if len(names) == 1 else '<name>'
   return ValueError(
-      f'config.first_stage.workdir={workdir} holds {what}; expected '
-      'its run directory. Train one (configs/autoencoder_mhad.py, or another '
-      'configs/autoencoder_*.py), or convert a published one: get '
-      'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip (or vq-f8.zip, '
-      'vq-f8-n256.zip, kl-f8.zip), unzip model.ckpt from it and run `python '
-      '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
-      '--checkpoint=model.ckpt --out=<run directory>`, which writes the '
-      'weights and their config.json there; see '
+      f'config.first_stage.workdir={workdir} holds {what}; expected its run '
+      'directory. Train one (configs/autoencoder_*.py), or convert a published '
+      f'one whose latents have {channels} channels '
+      f'({", ".join(names) or "none is known"}): get '
+      f'https://ommer-lab.com/files/latent-diffusion/{name}.zip, unzip '
+      'model.ckpt from it and run `python -m third_party.ldm_autoencoder.'
+      f'convert --preset={name} --checkpoint=model.ckpt --out=<run '
+      'directory>`, which writes the weights and their config.json there; see '
       'third_party/ldm_autoencoder/README.md.')
 
 
@@ -147,7 +170,7 @@ def first_stage_config(
   workdir = config.first_stage.workdir
   path = storage.locate(workdir or '') / 'config.json'
   if workdir is None or not path.is_file():
-    raise no_first_stage(workdir, 'no autoencoder')
+    raise no_first_stage(config, 'no autoencoder')
   found = ml_collections.ConfigDict(json.loads(path.read_text()))
   if found.method.name != 'autoencoder':
     raise ValueError(
@@ -178,39 +201,11 @@ def prior(
 def judge(
     config: ml_collections.ConfigDict, dataset: data_batch.Dataset
 ) -> judge_lib.Judge:
-  """The judge of a judge's config, see `judge_config`."""
+  """The judge of a judge's config, see `jury.judge_config`."""
   options = construct.plain(config.method)
   options.pop('name')
   return construct.make(
       judge_lib.Judge, options, 'eval.judge', factors=tuple(dataset.factors))
-
-
-def judge_config(
-    config: ml_collections.ConfigDict, number: int
-) -> ml_collections.ConfigDict:
-  """The config of judge `number` for the data of `config`.
-
-  It depends on the data and on `config.eval.judge` alone, so that runs on the
-  same data can share their judges.
-  """
-  settings = construct.plain(config.eval.judge)
-  for name in 'workdir', 'num_judges':
-    settings.pop(name)
-  optim, train = construct.plain(config.optim), construct.plain(config.train)
-  for name in 'start_from', 'num_parts':
-    train.pop(name, None)  # Older runs have neither.
-  data = construct.plain(config.data)
-  data['batch_size'] = settings.pop('batch_size')
-  num_steps = settings.pop('num_steps')
-  optim.update(
-      learning_rate=settings.pop('learning_rate'), weight_decay=1e-4, b1=0.9,
-      b2=0.999, clip_norm=1.0, warmup_steps=min(50, num_steps // 10),
-      schedule='cosine', ema_decay=None)
-  train.update(num_steps=num_steps, log_every=100, save_every=num_steps,
-               keep_last=1, parallel='pmap', fsdp=False)
-  return ml_collections.ConfigDict({
-      'seed': number, 'data': data, 'optim': optim, 'train': train,
-      'method': {'name': 'judge', **settings}})
 
 
 def _diffsda(config: ml_collections.ConfigDict) -> diffsda.DiffSDA:

@@ -47,7 +47,7 @@ def restore(
   first_stage = build.first_stage(config)
   home = storage.locate(config.first_stage.workdir)
   if not checkpoint.steps(home / 'checkpoints'):
-    raise build.no_first_stage(home, 'no weights')
+    raise build.no_first_stage(config, 'no weights')
   params, meta = checkpoint.restore_params(
       home / 'checkpoints',
       jax.eval_shape(first_stage.init, jax.random.key(0), sample))

@@ -8,6 +8,7 @@ import jax
 import ml_collections
 
 from seqdiff import build
+from seqdiff import construct
 from seqdiff import run
 from seqdiff.core import errors
 from seqdiff.core import preemption
@@ -40,10 +41,10 @@ def jury(
   home = workdir / 'judges' if home is None else storage.locate(home)
   params = []
   for number in range(config.eval.judge.num_judges):
-    judge_config = build.judge_config(config, number)
-    judge = build.judge(judge_config, dataset)
+    own = judge_config(config, number)
+    judge = build.judge(own, dataset)
     print(f'judge {number}: {home / str(number)}')
-    result = run.train(judge, judge_config, dataset, home / str(number))
+    result = run.train(judge, own, dataset, home / str(number))
     if result.interrupted:
       raise preemption.Stopped(
           f'Stopped while training judge {number}, which was saved; '
@@ -51,7 +52,7 @@ def jury(
     params.append(jax.device_get(result.state.eval_params))
   found = judging.Jury(judge, params)
   # The seed of the last judge tells their number.
-  plain = {**run.to_plain(judge_config), 'eval': {'split': config.eval.split}}
+  plain = {**run.to_plain(own), 'eval': {'split': config.eval.split}}
   _remove_other(results.path_of(home, 'judge'), plain)
   if not storage.exists(results.path_of(home, 'judge')):
     runner.run(
@@ -85,10 +86,38 @@ def check(
     if 'network' in chosen and chosen.network not in classifiers.NETWORKS:
       raise errors.unknown_name(
           'network', chosen.network, classifiers.NETWORKS)
-    train = build.judge_config(config, 0).train
+    train = judge_config(config, 0).train
     parallel.make_parallel(train.parallel, fsdp=train.fsdp).check_batch_size(
         config.eval.judge.batch_size,
         name='batch size of judges (eval.judge.batch_size)')
+
+
+def judge_config(
+    config: ml_collections.ConfigDict, number: int
+) -> ml_collections.ConfigDict:
+  """The config of judge `number` for the data of `config`.
+
+  It depends on the data and on `config.eval.judge` alone, so that runs on the
+  same data can share their judges.
+  """
+  settings = construct.plain(config.eval.judge)
+  for name in 'workdir', 'num_judges':
+    settings.pop(name)
+  optim, train = construct.plain(config.optim), construct.plain(config.train)
+  for name in 'start_from', 'num_parts':
+    train.pop(name, None)  # Older runs have neither.
+  data = construct.plain(config.data)
+  data['batch_size'] = settings.pop('batch_size')
+  num_steps = settings.pop('num_steps')
+  optim.update(
+      learning_rate=settings.pop('learning_rate'), weight_decay=1e-4, b1=0.9,
+      b2=0.999, clip_norm=1.0, warmup_steps=min(50, num_steps // 10),
+      schedule='cosine', ema_decay=None)
+  train.update(num_steps=num_steps, log_every=100, save_every=num_steps,
+               keep_last=1, parallel='pmap', fsdp=False)
+  return ml_collections.ConfigDict({
+      'seed': number, 'data': data, 'optim': optim, 'train': train,
+      'method': {'name': 'judge', **settings}})
 
 
 def settings(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -126,17 +126,16 @@ def train(
 
 
 def _check_channels(config, sample) -> None:
-  """Raises ValueError for clips, or latents, of another number of channels.
+  """Raises ValueError for clips of another number of channels.
 
   Without it an error is one of all pairs of channels, and never raised.
   """
   there = sample['x'].shape[-1]
   if 'image_channels' in config.method and (
       config.method.image_channels != there):
-    kind = 'latents' if 'first_stage' in config else 'clips'
     raise ValueError(
         f'config.method.image_channels={config.method.image_channels} with '
-        f'{kind} of {there} channels; expected {there}. Set it to that, or '
+        f'clips of {there} channels; expected {there}. Set it to that, or '
         'choose other data.')
 
 

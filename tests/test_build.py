@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import ml_collections
 import pytest
 
+from configs import autoencoder_voxceleb
+from configs import diffsda_voxceleb
 from configs import divid_mhad
 from configs import divid_mhad_pixels
 from configs import quickstart
@@ -16,9 +18,7 @@ from configs.common import video
 from seqdiff import build
 from seqdiff.data import disk
 from seqdiff.diffusion import edm
-from seqdiff.methods import judge as judge_lib
 from seqdiff.training import optim
-from third_party.ldm_autoencoder import nets
 
 
 def _config(get_config=video.get_config, **changes):
@@ -207,75 +207,41 @@ def test_data_that_was_not_prepared_is_named(tmp_path):
     build.dataset(config)
 
 
-@pytest.mark.parametrize('place', [None, 'empty'])
+@pytest.mark.parametrize('get_config, workdir, names', [
+    (divid_mhad.get_config, None, ['vq-f4']),
+    (divid_mhad.get_config, '{}/autoencoder', ['vq-f4']),
+    # As its folder is called; another name: all with its four channels.
+    (diffsda_voxceleb.get_config, '{}/vq-f8-n256', ['vq-f8-n256']),
+    (diffsda_voxceleb.get_config, '{}/vq-f4', ['vq-f8', 'vq-f8-n256', 'kl-f8']),
+])
 def test_first_stage_that_is_not_there_is_named_with_all_ways_to_get_it(
-    tmp_path, place):
-  workdir = place and str(tmp_path)
-  config = _config(divid_mhad.get_config, first_stage__workdir=workdir)
+    tmp_path, get_config, workdir, names):
+  workdir = workdir and workdir.format(tmp_path)
+  config = _config(get_config, first_stage__workdir=workdir)
   with pytest.raises(ValueError) as caught:
     build.method(config)
   message = str(caught.value)
+  name = names[0] if len(names) == 1 else '<name>'
   for part in (f'workdir={workdir} holds no autoencoder', 'model.ckpt',
-               'https://ommer-lab.com/files/latent-diffusion/vq-f4.zip',
-               '-m third_party.ldm_autoencoder.convert --preset=vq-f4 '
+               f'{config.method.image_channels} channels ({", ".join(names)})',
+               f'https://ommer-lab.com/files/latent-diffusion/{name}.zip',
+               f'-m third_party.ldm_autoencoder.convert --preset={name} '
                '--checkpoint=model.ckpt --out=', 'config.json'):
     assert part in message
-  assert set(re.findall(r'[\w-]+(?=\.zip)', message)) == set(nets.PRESETS)
   root = pathlib.Path(__file__).resolve().parents[1]
   for path in re.findall(r'(?:configs|third_party)/[\w/*]+\.\w+', message):
     assert list(root.glob(path)), path
 
 
-def test_judge_depends_on_data_and_its_own_settings_only():
-  config = _config(quickstart.get_config)
-  first = build.judge_config(config, 0)
-  for key, value in (
-      ('method__static_dim', 9), ('optim__learning_rate', 1.0),
-      ('optim__ema_decay', None), ('optim__warmup_steps', 1),
-      ('train__num_steps', 9), ('train__save_every', 9),
-      ('train__parallel', 'mesh'), ('train__fsdp', True),
-      ('train__num_parts', 2),
-      ('sampler__num_steps', 9), ('eval__num_pairs', 9), ('seed', 9),
-      ('eval__judge__workdir', 'elsewhere'), ('eval__judge__num_judges', 2),
-      ('data__batch_size', 9)):
-    other = _config(quickstart.get_config, **{key: value})
-    assert build.judge_config(other, 0) == first, key
-  for key, value in (
-      ('data__size', 9), ('eval__judge__num_steps', 9),
-      ('eval__judge__network', 'r2plus1d'),
-      ('eval__judge__learning_rate', 1.0), ('eval__judge__channels', 4),
-      ('eval__judge__batch_size', 4), ('eval__judge__max_shift', 4)):
-    other = _config(quickstart.get_config, **{key: value})
-    assert build.judge_config(other, 0) != first, key
-  assert build.judge_config(config, 1).seed == 1
-  older = _config(quickstart.get_config)
-  with older.unlocked():
-    del older.train.num_parts, older.train.start_from
-  assert build.judge_config(older, 0) == first
-
-
-def test_judge_is_made_as_its_config_says():
+def test_first_stage_with_other_channels_is_refused(tmp_path):
+  (tmp_path / 'config.json').write_text(
+      json.dumps(autoencoder_voxceleb.get_config().to_dict()))
   config = _config(
-      quickstart.get_config, eval__judge__network='r2plus1d',
-      eval__judge__channels=7, eval__judge__hidden=5,
-      eval__judge__max_shift=3, eval__judge__max_brightness=0.3,
-      eval__judge__batch_size=6, eval__judge__num_steps=40,
-      eval__judge__learning_rate=0.5)
-  made = build.judge_config(config, 0)
-  dataset = build.dataset(config)
-  assert build.judge(made, dataset) == judge_lib.Judge(
-      dataset.factors, 'r2plus1d', channels=7, hidden=5, max_shift=3,
-      max_brightness=0.3)
-  assert (made.data.batch_size, made.train.num_steps) == (6, 40)
-  assert made.optim.learning_rate == 0.5
-  assert made.optim.warmup_steps < 40  # However short.
-
-
-def test_misspelt_option_of_the_judge_is_named():
-  config = _config(quickstart.get_config, eval__judge__chanels=7)
-  with pytest.raises(
-      ValueError, match="config.eval.judge 'chanels'. Did you mean 'channels'"):
-    build.judge(build.judge_config(config, 0), build.dataset(config))
+      divid_mhad.get_config, first_stage__workdir=str(tmp_path))
+  with pytest.raises(ValueError, match=(
+      'image_channels=3 with config.first_stage.workdir=.*, whose latents have '
+      '4 channels; expected 4. Set it')):
+    build.method(config)
 
 
 def test_optimizer_takes_what_the_config_has():

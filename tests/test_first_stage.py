@@ -120,8 +120,23 @@ def test_a_config_without_weights_is_explained(home, tmp_path):
   config.first_stage.workdir = str(tmp_path)
   with pytest.raises(ValueError, match=(
       'holds no weights; expected its run directory. Train one .*convert a .*'
-      'vq-f4.zip.*--preset=vq-f4')):
+      r'4 channels \(vq-f8, vq-f8-n256, kl-f8\).*--preset=<name>')):
     first_stage.open_cache(config, build.dataset(config))
+
+
+def test_latents_of_other_channels_are_refused_before_anything_is_done(
+    home, tmp_path):
+  config = _config(home)
+  config.method.image_channels = 3
+  config.first_stage.cache = str(tmp_path / 'cache')
+  dataset = build.dataset(config)
+  method = build.method(_config(home))
+  for start in (
+      lambda: first_stage.encode(config, dataset),
+      lambda: run.train(method, config, dataset, tmp_path / 'run')):
+    with pytest.raises(ValueError, match='latents have 4 channels; expected 4'):
+      start()
+  assert not list(tmp_path.iterdir())
 
 
 def test_as_a_clip_all_channels_are_divided_by_one_number(home):

@@ -1,4 +1,4 @@
-"""Tests of `jury`: the accuracy of the judges that were asked for."""
+"""Tests of `jury`: what judges depend on, and whose accuracy is kept."""
 
 import dataclasses
 import types
@@ -17,6 +17,7 @@ from seqdiff import run
 from seqdiff.data import batch
 from seqdiff.data.builders import mhad
 from seqdiff.evaluation import results
+from seqdiff.methods import judge as judge_lib
 from seqdiff.nets import classifiers
 
 
@@ -95,7 +96,7 @@ def test_judges_of_both_networks_see_clips_of_mhad(network):
   config = divid_mhad.get_config()
   config.eval.judge.update(network=network, num_judges=3)
   jury.check(config, config.eval.protocols)
-  configs = [build.judge_config(config, number) for number in range(3)]
+  configs = [jury.judge_config(config, number) for number in range(3)]
   judge, *others = [
       build.judge(c, types.SimpleNamespace(factors=mhad.FACTORS))
       for c in configs]
@@ -106,3 +107,61 @@ def test_judges_of_both_networks_see_clips_of_mhad(network):
       judge.init(key, {'x': x, 'mask': mask}), x, mask), jax.random.key(0))
   assert {name: a.shape for name, a in outputs.items()} == {
       'subject': (2, 8), 'action': (2, 27)}
+
+
+def _config(changes=()):
+  """The config of the quickstart with some values, by section.key."""
+  config = quickstart.get_config()
+  config.update_from_flattened_dict(dict(changes))
+  return config
+
+
+def test_judge_depends_on_data_and_its_own_settings_only():
+  config = _config()
+  first = jury.judge_config(config, 0)
+  for key, value in (
+      ('method.static_dim', 9), ('optim.learning_rate', 1.0),
+      ('optim.ema_decay', None), ('optim.warmup_steps', 1),
+      ('train.num_steps', 9), ('train.save_every', 9),
+      ('train.parallel', 'mesh'), ('train.fsdp', True),
+      ('train.num_parts', 2),
+      ('sampler.num_steps', 9), ('eval.num_pairs', 9), ('seed', 9),
+      ('eval.judge.workdir', 'elsewhere'), ('eval.judge.num_judges', 2),
+      ('data.batch_size', 9)):
+    other = _config({key: value})
+    assert jury.judge_config(other, 0) == first, key
+  for key, value in (
+      ('data.size', 9), ('eval.judge.num_steps', 9),
+      ('eval.judge.learning_rate', 1.0), ('eval.judge.channels', 4),
+      ('eval.judge.batch_size', 4), ('eval.judge.max_shift', 4),
+      ('eval.judge.network', 'r2plus1d')):
+    other = _config({key: value})
+    assert jury.judge_config(other, 0) != first, key
+  assert jury.judge_config(config, 1).seed == 1
+  older = _config()
+  del older.train.num_parts, older.train.start_from
+  assert jury.judge_config(older, 0) == first
+
+
+def test_judge_is_made_as_its_config_says():
+  config = _config()
+  config.eval.judge.update(
+      network='r2plus1d', channels=7, hidden=5, max_shift=3,
+      max_brightness=0.3, batch_size=6,
+      num_steps=40, learning_rate=0.5)
+  made = jury.judge_config(config, 0)
+  dataset = build.dataset(config)
+  assert build.judge(made, dataset) == judge_lib.Judge(
+      dataset.factors, 'r2plus1d', channels=7, hidden=5, max_shift=3,
+      max_brightness=0.3)
+  assert (made.data.batch_size, made.train.num_steps) == (6, 40)
+  assert made.optim.learning_rate == 0.5
+  assert made.optim.warmup_steps < 40  # However short.
+
+
+def test_misspelt_option_of_the_judge_is_named():
+  config = _config()
+  config.eval.judge.chanels = 7
+  with pytest.raises(
+      ValueError, match="config.eval.judge 'chanels'. Did you mean 'channels'"):
+    build.judge(jury.judge_config(config, 0), build.dataset(config))
