@@ -16,7 +16,6 @@ import os
 
 from etils import epath
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -145,6 +144,8 @@ class Model:
     method: the method.
     params: its parameters (the average, if one was kept).
     step: number of updates of the parameters.
+    batch_size: clips at once, at most; None: `config.data.eval_batch_size`. The
+      results do not depend on it.
   """
 
   config: ml_collections.ConfigDict
@@ -153,11 +154,13 @@ class Model:
   method: base.Method
   params: types.Params
   step: int
+  batch_size: int | None = None
 
   def encode(self, clips: np.ndarray) -> base.Factors:
     """Clips or series -> factors: static (B, Ds), dynamic (B, T, Dd)."""
-    return jax.device_get(codes_sampler.make_encode(self.method)(
-        self.params, self._batch(clips), None))
+    encode = codes_sampler.make_encode(self.method)
+    return self._in_batches(
+        lambda batch: encode(self.params, batch, None), self._batch(clips))
 
   def decode(
       self,
@@ -173,18 +176,22 @@ class Model:
     one for all frames. It is a function of the seed and of the number of the
     clip, which starts at `first`.
     """
-    dynamic = np.asarray(factors.dynamic)
-    if x_init is None:
-      sample = run.first_batch(self.config, self.dataset)['x']
-      shape = dynamic.shape[1:2] + sample.shape[2:]
-      own = self.config.sampler.x_T
-      x_init = noise.fresh(
-          own if own in noise.FRESH else 'fresh_shared', self._key(seed),
-          first + np.arange(len(dynamic)), shape)
-    return self._finish(
-        codes_sampler.make_decode(self.method)(
-            self.params, factors, x_init, None),
-        np.ones(dynamic.shape[:2], bool))
+    sampler = codes_sampler.make_decode(self.method)
+
+    def decode(factors, x_init):
+      return self._finish(sampler(self.params, factors, x_init, None),
+                          np.ones(factors.dynamic.shape[:2], bool))
+
+    if x_init is not None:
+      return self._in_batches(decode, factors, x_init)
+    sample = run.first_batch(self.config, self.dataset)['x']
+    shape = factors.dynamic.shape[1:2] + sample.shape[2:]
+    own, key = self.config.sampler.x_T, self._key(seed)
+    fresh = lambda index: noise.fresh(
+        own if own in noise.FRESH else 'fresh_shared', key, index, shape)
+    return self._in_batches(
+        lambda factors, index: decode(factors, fresh(index)),
+        factors, first + np.arange(len(factors.dynamic)))
 
   def start(
       self, clips: np.ndarray, *, x_T: str = 'encoded', seed: int = 0
@@ -201,8 +208,11 @@ class Model:
     if x_T != 'encoded':
       return jax.device_get(noise.fresh(
           x_T, key, batch['index'], batch['x'].shape[1:]))
-    return jax.device_get(_jit(noise.encoded, static_argnums=0)(
-        self.method, self.params, self.encode(clips), batch, key))
+    encoded = _jit(noise.encoded, static_argnums=0)
+    return self._in_batches(
+        lambda factors, batch: encoded(
+            self.method, self.params, factors, batch, key),
+        self.encode(clips), batch)
 
   def reconstruct(
       self, clips: np.ndarray, *, x_T: str = 'fresh_shared', seed: int = 0
@@ -215,9 +225,10 @@ class Model:
       seed: seed of the noise.
     """
     sampler = reconstruct_sampler.make_reconstruct(self.method, x_T=x_T)
-    batch = self._batch(clips)
-    return self._finish(
-        sampler(self.params, batch, self._key(seed)), batch['mask'])
+    return self._in_batches(
+        lambda batch: self._finish(
+            sampler(self.params, batch, self._key(seed)), batch['mask']),
+        self._batch(clips))
 
   def swap(
       self,
@@ -250,9 +261,10 @@ class Model:
           'one as of the other. Repeat the shorter one.')
     sampler = swap_sampler.make_swap(
         self.method, x_T=self.config.sampler.x_T if x_T is None else x_T)
-    a, b = self._batch(a), self._batch(b)
-    return self._finish(
-        sampler(self.params, a, b, self._key(seed)), b['mask'])
+    return self._in_batches(
+        lambda a, b: self._finish(
+            sampler(self.params, a, b, self._key(seed)), b['mask']),
+        self._batch(a), self._batch(b))
 
   def impute(self, series: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Series (B, T, D) with their gaps filled, see `sampling.impute`.
@@ -266,11 +278,12 @@ class Model:
       raise ValueError(
           f'impute: the model was trained on {self.dataset.name}, which is '
           'video; expected a model of series. Use reconstruct or swap.')
+    sampler = impute_sampler.make_impute(self.method)
     batch = self._batch(series)
-    x = impute_sampler.make_impute(self.method)(
-        self.params, batch, self._key(seed))
-    return np.where(batch['observed'], np.asarray(series, np.float32),
-                    self._finish(x, batch['mask']))
+    filled = self._in_batches(
+        lambda batch: self._finish(
+            sampler(self.params, batch, self._key(seed)), batch['mask']), batch)
+    return np.where(batch['observed'], np.asarray(series, np.float32), filled)
 
   def evaluate(
       self, protocols: Sequence[str], *, resume: bool = False
@@ -323,9 +336,20 @@ class Model:
             'outside [-1, 1]; expected uint8, or float in [-1, 1]. Scale '
             'pictures in [0, 1] by x * 2 - 1.')
       clips = clips.astype(np.float32)
-    return {'x': jnp.asarray(clips),
-            'mask': jnp.ones(clips.shape[:2], bool),
-            'index': jnp.arange(len(clips))}
+    return {'x': clips, 'mask': np.ones(clips.shape[:2], bool),
+            'index': np.arange(len(clips), dtype=np.int32)}
+
+  def _in_batches(self, function, *given):
+    """What a function of clips gives for all of them, some at a time."""
+    size, parts = self.batch_size, []
+    size = self.config.data.eval_batch_size if size is None else size
+    count = len(jax.tree.leaves(given)[0])
+    for start in range(0, count, size):
+      # The last batch begins anew with the first clips: all have one size.
+      index = np.arange(start, start + min(size, count)) % count
+      parts.append(jax.device_get(function(*jax.tree.map(
+          lambda a: np.asarray(a)[index], given))))
+    return jax.tree.map(lambda *a: np.concatenate(a)[:count], *parts)
 
   def _key(self, seed):
     return keys.named(jax.random.key(seed), 'sample')

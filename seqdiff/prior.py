@@ -263,8 +263,10 @@ def _sampler(prior, keep):
 
 def _model(config) -> model_lib.Model:
   """The model of `config.model.workdir`."""
-  _model_config(config)  # Says what is wrong before anything is restored.
-  return model_lib.load(config.model.workdir)
+  own = _model_config(config)  # Says what is wrong before one is restored.
+  return dataclasses.replace(
+      model_lib.load(config.model.workdir), batch_size=min(
+          part.data.eval_batch_size for part in (config, own)))
 
 
 def _model_config(config) -> ml_collections.ConfigDict:

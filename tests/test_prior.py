@@ -8,8 +8,10 @@ import ml_collections
 import numpy as np
 import pytest
 
+from configs import diffsda_mug
 from configs import diffsda_mug_ablation
 from configs import prior as prior_config
+from seqdiff import model as model_lib
 from seqdiff import modes
 from seqdiff import prior
 from seqdiff import run
@@ -34,6 +36,18 @@ def test_a_model_with_a_static_code_per_frame_is_refused(mode, tmp_path):
   with pytest.raises(ValueError, match='shared_static=False; expected one sta'):
     modes.MODES[mode](config, tmp_path / 'prior')
   assert not (tmp_path / 'prior').exists()
+
+
+def test_as_few_clips_are_at_once_as_prior_or_model_say(tmp_path, monkeypatch):
+  writer.claim_workdir(tmp_path, run.to_plain(diffsda_mug.get_config()))
+  monkeypatch.setattr(prior.model_lib, 'load', lambda workdir: model_lib.Model(
+      run.read_config(workdir), workdir, None, None, {}, 1))
+  config = prior_config.get_config()
+  config.model.workdir = str(tmp_path)
+  own = diffsda_mug.get_config().data.eval_batch_size
+  for given, expected in ((own - 1, own - 1), (own + 1, own)):
+    config.data.eval_batch_size = given
+    assert prior._model(config).batch_size == expected
 
 
 @pytest.fixture
