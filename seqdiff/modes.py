@@ -226,16 +226,17 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
   """A clip of a film, (T, H, W, C), cut as those of the evaluation."""
   _, num_frames, size, _, channels = run.first_batch(
       config, dataset)['x'].shape
-  cut = run.cut(config)
-  whole = cut.get('take') == 'stratified'
-  span = transforms.span(num_frames, config.data.stride)
+  cut, stride = run.cut(config), config.data.stride
+  span = transforms.span(num_frames, stride)
+  # The frames that are read at most (None: all), and at least.
+  most, least = {
+      'stratified': (None, num_frames),
+      'shrinking': (num_frames * stride, num_frames),
+  }.get(cut.get('take'), (span, span))
   try:
     clip = next(film_lib.clips(
-        path, size=size, channels=channels, take='first',
-        num_frames=None if whole else span, **dataset.reading))
-    if len(clip) < span:
-      raise film_lib.Unreadable(
-          f'is too short: {len(clip)} frames, a clip takes {span}')
+        path, size=size, channels=channels, take='first', num_frames=most,
+        min_frames=least, **dataset.reading))
   except film_lib.Unreadable as error:
     raise ValueError(
         f'--{flag}={path} {error}; expected a film or a folder of pictures '

@@ -12,7 +12,9 @@ from seqdiff import build
 from seqdiff import model
 from seqdiff import modes
 from seqdiff import prior
+from seqdiff import run
 from seqdiff.data import batch
+from seqdiff.data import loader
 
 
 @pytest.fixture
@@ -27,6 +29,9 @@ def film(tmp_path):
     ({}, [0, 1, 2, 3]), ({'stride': 2}, [0, 2, 4, 6]),
     # The middle frames of 0-1, 2-3, 4-5 and 6-8.
     ({'take': 'stratified'}, [0, 2, 4, 7]),
+    # The stride is 9 // 4 at most, as for a clip of nine frames in training.
+    ({'take': 'shrinking', 'stride': 2}, [0, 2, 4, 6]),
+    ({'take': 'shrinking', 'stride': 3}, [0, 2, 4, 6]),
 ])
 def test_films_are_cut_like_clips_in_the_evaluation(film, changes, expected):
   config = quickstart.get_config()
@@ -36,6 +41,9 @@ def test_films_are_cut_like_clips_in_the_evaluation(film, changes, expected):
   dataset = batch.Dataset('toy', {'train': [item]})
   clip = modes._read_clip('a', film, config, dataset)
   assert clip.shape == (4, 8, 8, 3)
+  whole = [{'x': np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)}]
+  np.testing.assert_array_equal(next(loader.eval_batches(
+      whole, batch_size=1, **run.cut(config)))['x'].ravel(), expected)
   np.testing.assert_array_equal(clip[:, 0, 0, 0], 20 * np.array(expected))
   for k in range(3, 9):
     (film / f'{k}.png').unlink()
