@@ -9,7 +9,9 @@ with the autoencoder as for configs/diffsda_voxceleb.py.
 
 Not run: no score is known. Published (Tables 2 and 3): swap AED .540, AKD
 6.932; reconstruction AED .29, AKD 1.26, MSE 6e-4. Source and departure as
-there.
+there. Another departure: training draws its frames from the first 32 of a film,
+the released code from all of it; `--num_frames=1024` in the first command keeps
+all, for more disk.
 """
 
 import ml_collections

@@ -6,8 +6,10 @@
 
 Not run: no score is known. Published (Tables 2 and 3): swap AED .326, AKD
 2.143; reconstruction AED .001, AKD .10, MSE 2e-7. Source: arXiv:2510.05717,
-Tables 6-7, and released code. Departure: the released code mirrors clips, plays
-them backwards and shifts their colours; the paper does not say so.
+Tables 6-7, and released code. Departures: the released code mirrors clips,
+plays them backwards and shifts their colours; the paper does not say so.
+Training draws its frames from the first 64 of a video, the released code from
+all of it; `--num_frames=1024` in the first command keeps all, for more disk.
 """
 
 import ml_collections

@@ -22,8 +22,9 @@ division.
 films that are cut already (512_face_crop in the released code of DiffSDA,
 arXiv:2510.05717). Departures from that code: its detector is FaceXZoo's, ours a
 Haar cascade, unless `--detector=module:function` names another; it writes the
-faces to films of 512 pixels before they shrink to 256; and its split is a list
-that is not released.
+faces to films of 512 pixels before they shrink to 256; its split is a list that
+is not released; and it draws frames from whole films, here from their first
+window (of whole films with --num_frames=1024).
 """
 
 from collections.abc import Mapping, Sequence

@@ -12,9 +12,10 @@ the id of the YouTube video, which stands for a person in one place.
 
 Departures from the released code: its split is a draw of scikit-learn from an
 unsorted list, ours goes by a hash of names; frames are in the order of their
-numbers, there in that of the disk; flips and colour jitter in training are not
-done (its module is not published, the paper does not name them); and frames
-that are not square are cut to their middle.
+numbers, there in that of the disk; it draws them from whole videos, here from
+their first window (of whole videos with --num_frames=1024); flips and colour
+jitter in training are not done (its module is not published, the paper does not
+name them); and frames that are not square are cut to their middle.
 """
 
 import dataclasses
