@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from seqdiff.core import cores
 from seqdiff.data import disk
+from seqdiff.data import films
 from seqdiff.data import prepare
 from seqdiff.data.builders import mug
 
@@ -64,6 +66,27 @@ def test_long_takes_are_taken_two_by_two_in_windows_of_fifteen(raw, tmp_path):
   # 62 frames, every second one: 31, or two clips; 20 frames: one clip.
   assert all(t == {tuple(range(0, 30, 2)), tuple(range(30, 60, 2)),
                    tuple(range(15))} for t in times.values())
+
+
+def test_what_was_stopped_goes_on_with_what_is_not_decoded_yet(
+    raw, tmp_path, monkeypatch):
+  really, decoded = films.clips, []
+
+  def counted(path, **options):
+    decoded.append(path)
+    if len(decoded) == 20:
+      raise KeyboardInterrupt
+    return really(path, **options)
+
+  monkeypatch.setattr(films, 'clips', counted)
+  monkeypatch.setattr(cores, 'count', lambda: 1)
+  with pytest.raises(KeyboardInterrupt):
+    build(raw, tmp_path)
+  before = decoded[:]  # Some were read ahead.
+  build(raw, tmp_path)
+  assert set(decoded[len(before):]) & set(before) == {decoded[19]}
+  assert len(set(decoded)) == 36 and len(clips(tmp_path)[1]) == 54
+  assert not list(tmp_path.glob('data/**/decoded-*'))
 
 
 def test_a_quarter_of_the_takes_is_for_tests_and_no_take_in_both(

@@ -13,7 +13,8 @@ Frames of a take with more than 30 are taken two by two, as published. Clips of
 frames by the text of their number (10 before 2) and draws the first frame at
 random (here the loader does, in clips prepared with more --num_frames); its
 face detector and its list of left out clips are not public. Pictures are cut to
-the middle square: cut them to the faces before, if they are not.
+the middle square: cut them to the faces before, if they are not. Takes are
+decoded and kept as in `seqdiff.data.builders.windows`.
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ from seqdiff.data import catalogue as catalogue_lib
 from seqdiff.data import films as film_lib
 from seqdiff.data.builders import base
 from seqdiff.data.builders import frames
+from seqdiff.data.builders import windows
 
 EXPRESSIONS = ('anger', 'disgust', 'happiness', 'fear', 'sadness', 'surprise')
 LAYOUT = 'subjects3/[0-9]*/anger/*/*'
@@ -62,7 +64,7 @@ class Options:
     return str(self.size)
 
 
-class Mug(frames.Frames):
+class Mug(windows.Windows):
   """TFDS builder of MUG."""
 
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -116,7 +118,7 @@ class Mug(frames.Frames):
     options = base.read_beside(path, frames.MANIFEST)['options']
     return {'crop': options['crop'], 'stride': 2}
 
-  def _clips_of(self, video):
+  def _windows_of(self, video):
     o = self.builder_config.options
     count = sum(film_lib.is_picture(name) for name in os.listdir(video.path))
     return film_lib.clips(

@@ -1,4 +1,4 @@
-"""What the sets of films in the wild share: windows of large frames.
+"""What the larger sets of films share: windows of large frames.
 
 A clip is a window of `--num_frames` consecutive frames, or of fewer where the
 video ends, but of at least `MIN_FRAMES`: shorter videos are skipped, as in the
