@@ -157,9 +157,10 @@ def run_mode(
       with another mode, for a mode that the method does not have, and for what
       the mode itself refuses.
   """
-  if config.eval.num_shown < 1:
-    raise ValueError(f'config.eval.num_shown={config.eval.num_shown}; expected '
-                     '1 or more clips in a figure. Raise it.')
+  for section, name in ('eval', 'num_shown'), ('data', 'eval_batch_size'):
+    if config[section][name] < 1:
+      raise ValueError(f'config.{section}.{name}={config[section][name]}; '
+                       'expected 1 or more clips. Raise it.')
   if (mode not in _OF_PRIORS if config.method.name == 'prior'
       else mode in _OF_PRIORS_ONLY):
     raise ValueError(
@@ -229,10 +230,9 @@ def _read_clip(flag, path, config, dataset) -> np.ndarray:
   cut, stride = run.cut(config), config.data.stride
   span = transforms.span(num_frames, stride)
   # The frames that are read at most (None: all), and at least.
-  most, least = {
-      'stratified': (None, num_frames),
-      'shrinking': (num_frames * stride, num_frames),
-  }.get(cut.get('take'), (span, span))
+  most, least = {'shrinking': (num_frames * stride, num_frames),
+                 'stratified': (None, num_frames)}.get(
+                     cut.get('take'), (span, span))
   try:
     clip = next(film_lib.clips(
         path, size=size, channels=channels, take='first', num_frames=most,

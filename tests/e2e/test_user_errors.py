@@ -61,6 +61,8 @@ def _is_one_paragraph(ended, message: str) -> None:
     ((QUICK, '--config.eval.judge.num_steps=0'), 'num_steps=0; expected 1 or'),
     ((QUICK, '--config.eval.judge.network=r2plus1'), "'r2plus1d'"),
     ((QUICK, '--config.eval.num_shown=0'), 'num_shown=0; expected 1 or more'),
+    ((QUICK, '--config.data.eval_batch_size=0', '--mode=reconstruct'),
+     'data.eval_batch_size=0; expected 1 or more clips'),
     ((QUICK, '--config.data.num_frames=0'), 'num_frames=0, expected at least'),
     (('--config=configs/quickstart_ablation.py:cross_static',),
      "Unknown lever 'cross_static'.*Known: aggregator, centre, coord"),
