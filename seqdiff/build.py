@@ -132,6 +132,9 @@ def first_stage(
         f'config.first_stage.workdir={config.first_stage.workdir}, whose '
         f'latents have {found.net.embed_dim} channels; expected '
         f'{found.net.embed_dim}. Set it to that, or name another first stage.')
+  if config.first_stage.chunk < 1:
+    raise ValueError(f'config.first_stage.chunk={config.first_stage.chunk}; '
+                     'expected 1 or more frames at once. Raise it.')
   return found
 
 

@@ -9,7 +9,8 @@ A config of a latent method has a section `first_stage`:
   std      standard deviation of the normalised latents
   frames   whether the encoder of the method sees clips instead of latents
   copy     whether its backbone starts as a copy of the first stage's encoder
-  chunk    frames that pass the autoencoder at once, which bounds the memory
+  chunk    frames that pass the autoencoder at once on each device, which bounds
+           the memory
 """
 
 from collections.abc import Mapping
@@ -62,7 +63,7 @@ def encode(
   """Writes the cache of a config; `kwargs` are of `data.latents.write`."""
   first_stage = build.first_stage(config)
   params, of = restore(config, dataset)
-  size = config.data.eval_batch_size
+  size = config.first_stage.chunk * jax.device_count()
 
   @devices.over_devices
   @jax.jit

@@ -242,6 +242,9 @@ def test_first_stage_with_other_channels_is_refused(tmp_path):
       'image_channels=3 with config.first_stage.workdir=.*, whose latents have '
       '4 channels; expected 4. Set it')):
     build.method(config)
+  config.method.image_channels, config.first_stage.chunk = 4, 0
+  with pytest.raises(ValueError, match='chunk=0; expected 1 or more frames'):
+    build.method(config)
 
 
 def test_optimizer_takes_what_the_config_has():

@@ -139,6 +139,28 @@ def test_latents_of_other_channels_are_refused_before_anything_is_done(
   assert not list(tmp_path.iterdir())
 
 
+def test_no_more_frames_are_encoded_at_once_than_a_chunk_on_each_device(
+    home, tmp_path, monkeypatch):
+  sizes = []
+
+  def counted(sampler):
+    def run(params, frames, key):
+      sizes.append(len(frames))
+      return sampler(params, frames, key)
+    return run
+
+  monkeypatch.setattr(first_stage.devices, 'over_devices', counted)
+  config = _config(home, chunk=1)
+  config.first_stage.cache = str(tmp_path)
+  config.data.eval_batch_size = 64
+  first_stage.encode(config, build.dataset(config))
+  # Of 8 and of 2 clips of 2 frames.
+  assert sizes == 3 * [jax.device_count()]
+  found, expected = (np.load(f'{folder}/train-00000.npy') for folder in (
+      tmp_path, home / 'stage_latents'))
+  np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_as_a_clip_all_channels_are_divided_by_one_number(home):
   config = _config(home, scale='clip', std=1.0)
   dataset = build.dataset(config)

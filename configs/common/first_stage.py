@@ -13,5 +13,5 @@ def get_config() -> ml_collections.ConfigDict:
       std=0.5,  # Of the latents; DiffSDA: sigma_data; DiViD: 1.
       frames=False,  # True: the encoder sees frames, not latents.
       copy=False,  # True: its backbone starts as that of the first stage.
-      chunk=64,  # Frames at once through the autoencoder.
+      chunk=64,  # Frames at once through the autoencoder, on each device.
   ))
