@@ -10,6 +10,7 @@ import sys
 from PIL import Image
 import pytest
 
+from configs import prior as prior_config
 from seqdiff import main
 from seqdiff.data import encode_latents
 from seqdiff.data import synthetic
@@ -38,6 +39,17 @@ def _commands() -> list[list[str]]:
   text = (ROOT / 'README.md').read_text().split('**Latents.**')[1]
   block = re.search('```bash\n(.*?)```', text, re.DOTALL)[1]
   return [shlex.split(line)[1:] for line in block.splitlines()]
+
+
+def test_exploring_is_sized_for_two_cores():
+  (words,) = (words for words in _commands() if '--mode=explore' in words)
+  codes, steps = (
+      next(int(word.split('=')[1]) for word in words if f'{name}=' in word)
+      for name in ('explore.num_codes', 'sampler.num_steps'))
+  config = prior_config.get_config()
+  # The whole takes 45 minutes.
+  whole = config.explore.num_codes * config.sampler.num_steps
+  assert codes * steps <= whole / 100
 
 
 @pytest.mark.slow
