@@ -37,10 +37,14 @@ from configs import quickstart_speed
 from configs.common import divid
 from configs.common import levers
 from seqdiff import build
+from seqdiff import run
+from seqdiff.data import loader
 from seqdiff.diffusion import edm
 from seqdiff.losses import orthogonality
 from seqdiff.methods import base
 from seqdiff.methods import divid as divid_lib
+from seqdiff.training import state as train_state
+from seqdiff.training import step as train_step
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
@@ -321,6 +325,43 @@ def test_rows_of_tables_10_and_11(ablation, sizes):
       assert (method.dynamic_dim, method.shared_static) == (size, not name)
   with pytest.raises(ValueError, match='Unknown row'):
     ablation.get_config('d7')
+
+
+@pytest.mark.parametrize('row, size, shared', [
+    ('unshared', 8, False), ('d32', 32, True), ('d32_unshared', 32, False)])
+def test_small_rows_of_tables_10_and_11(row, size, shared):
+  config, beside = map(quickstart_ablation.get_config, (row, 'static_frames'))
+  beside.method.update(dynamic_dim=size, shared_static=shared)
+  assert config == beside
+  method, x = build.method(config), jnp.zeros((2, 12, 16, 16, 3))
+  batch = {'x': x, 'mask': jnp.ones((2, 12), bool), 'index': jnp.arange(2)}
+  codes = jax.eval_shape(lambda: method.encode(
+      method.init(jax.random.key(0), batch), x, batch['mask']))
+  assert codes.dynamic.shape == (2, 12, size)
+  assert codes.static.shape == ((2, 32) if shared else (2, 12, 32))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('row', ['unshared', 'd32', 'd32_unshared'])
+def test_small_rows_of_tables_10_and_11_take_a_step(row):
+  config = quickstart_ablation.get_config(row)
+  config.data.update(size=8, num_train=8, batch_size=8)
+  config.method.hidden = 8
+  config.method.encoder.update(channels=4, features=8)
+  config.method.denoiser.update(channels=4, multipliers=(1,), groups=2)
+  method, dataset = build.method(config), build.dataset(config)
+  batch = next(loader.train_batches(
+      dataset.splits['train'], batch_size=8, seed=0, **run.cut(config)))
+  tx = run.optimizer(config)
+
+  @jax.jit
+  def step():
+    state = train_state.create(method, tx, batch, seed=0, ema=True)
+    return train_step.train_step(
+        state, batch, method=method, tx=tx, ema_decay=0.9)
+
+  state, metrics = step()
+  assert state.step == 1 and np.isfinite(metrics['loss'])
 
 
 @pytest.mark.parametrize(

@@ -40,14 +40,16 @@ def set_back(
     *,
     num_steps: int,
     speeds: Mapping[str, float],
+    rows: Mapping[str, Mapping[str, Any]] = LEVERS,
 ) -> ml_collections.ConfigDict:
-  """A config without one lever, a name in `LEVERS`.
+  """A config without one lever.
 
   Args:
     config: the config with all levers.
-    lever: the one that is set back.
+    lever: the one that is set back, a name in `rows`.
     num_steps: steps of `none`; all are trained for the same time.
     speeds: of the levers whose steps take another time, relative to `none`.
+    rows: values by key of each.
 
   Returns:
     The config, changed in place.
@@ -55,9 +57,9 @@ def set_back(
   Raises:
     ValueError: for an unknown name.
   """
-  if lever not in LEVERS:
-    raise errors.unknown_name('lever', lever, LEVERS)
-  config.update_from_flattened_dict(LEVERS[lever])
+  if lever not in rows:
+    raise errors.unknown_name('lever', lever, rows)
+  config.update_from_flattened_dict(rows[lever])
   speed = speeds[lever] if lever in speeds else 1.0
   config.train.num_steps = round(num_steps * speed)
   config.train.save_every = config.train.num_steps
