@@ -7,6 +7,7 @@ observed of each variable, of the clip or of a window of it.
 from collections.abc import Callable
 
 import numpy as np
+from sklearn import base
 from sklearn import ensemble
 from sklearn import linear_model
 from sklearn import pipeline
@@ -50,7 +51,10 @@ def classify(
 
 
 def probabilities(
-    model, train: np.ndarray, labels: np.ndarray, test: np.ndarray
+    model: base.ClassifierMixin,
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
 ) -> np.ndarray:
   """What a classifier fitted to `train` says of `test`, as in `classify`."""
   found = np.zeros((len(test), np.max(labels) + 1))

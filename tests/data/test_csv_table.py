@@ -117,6 +117,36 @@ def test_what_was_not_measured_is_zero_and_empty_windows_are_counted(tmp_path):
   assert item['observed'][:, 1].all() and item['x'][3, 0] == 0
 
 
+@pytest.mark.parametrize('as_numbers', [False, True])
+def test_no_window_reaches_over_a_gap_in_time(tmp_path, as_numbers):
+  found = rows('m', 100)
+  found = found[:20] + found[22:26] + found[29:]  # 20, 4 and 71 hours.
+  if as_numbers:
+    for row in found:
+      row[0] = row[2]
+  write(tmp_path / 'raw', 'a.csv', found)
+  options = dict(split_by='time', window=6, stride=6)
+  told = build(tmp_path / 'raw', tmp_path, **options)
+  assert '\n2 gaps in time, over which no sample reaches' in told
+  heat = first_rows(load(tmp_path, window=6), 'train')
+  # Rows 0 to 66 of 95 are for training; row 24 is the first after the gaps.
+  assert heat == [0, 6, 12, 29, 35, 41, 47, 53, 59, 65]
+  hours = 1 if as_numbers else 3600
+  told = build(tmp_path / 'raw', tmp_path, set='any', max_gap=3.5 * hours,
+               **options)
+  assert '\n1 gaps in time' in told
+  told = build(tmp_path / 'raw', tmp_path, set='all', max_gap=4.0 * hours,
+               **options)
+  assert '\n0 gaps in time' in told and '11 train' in told
+
+
+def test_units_are_those_of_the_columns(tmp_path):
+  write(tmp_path / 'raw', 'a.csv', rows('m', 100))
+  build(tmp_path / 'raw', tmp_path, split_by='time', units='degC, kW')
+  units = {v.name: v.unit for v in load(tmp_path).variables}
+  assert units == {'heat': 'degC', 'load': 'kW'}
+
+
 def test_other_options_are_refused_in_the_same_folder(raw, tmp_path):
   build(raw, tmp_path)
   assert 'already prepared' in build(raw, tmp_path)
@@ -160,6 +190,9 @@ def test_wrong_cells_are_named(raw, tmp_path, change, message):
     (dict(labels='heat'), "'heat'; expected different names"),
     (dict(targets='mask'), "'mask'; expected .*none of x, mask, observed"),
     (dict(set='a b'), "set='a b', expected letters"),
+    (dict(units='degC'), '--units=degC of --columns=heat, load; expected one'),
+    (dict(max_gap=0.0), 'max_gap=0.0, time=time; expected a time above 0'),
+    (dict(max_gap=9.0, time=None), 'max_gap=9.0, time=None; expected a time'),
     (dict(window=0), 'window=0, expected 1 or more'),
     (dict(split_by='day'), "Unknown split_by 'day'. Known: id, time"),
     (dict(test_fraction=0.9), 'expected both above 0 and less than 1 together'),

@@ -5,7 +5,8 @@
       --labels=kind --targets=wear --window=96 --stride=24
 
 A series is the rows of one value of the column `--id`, or all of a file; a
-sample is a window of it. A set lies in `<data_dir>/csv/<set>_<window>`.
+sample is a window of it. With `--time` no window reaches over a gap. A set lies
+in `<data_dir>/csv/<set>_<window>`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,8 +37,13 @@ class Options:
   stride: int | None = base.option(
       None, 'rows between two samples; as many as window if not given')
   columns: str = base.option('', 'the variables; with commas')
+  units: str = base.option('', 'units of the variables; with commas')
   time: str | None = base.option(
       None, 'column of times (ISO 8601 or numbers), which must rise')
+  max_gap: float | None = base.option(
+      None, 'longest time between two rows of a sample, in seconds of ISO '
+      '8601, or as the numbers are; 1.5 times the median of a series if not '
+      'given')
   id: str | None = base.option(
       None, 'column that says which series a row is of; without it a file is '
       'one series')
@@ -65,6 +71,11 @@ class Options:
       raise ValueError(
           f'csv: validation_fraction={shares[0]}, test_fraction={shares[1]}, '
           'expected both above 0 and less than 1 together. Change them.')
+    if self.max_gap is not None and (
+        self.time is None or not self.max_gap > 0.0):
+      raise ValueError(
+          f'csv: max_gap={self.max_gap}, time={self.time}; expected a time '
+          'above 0 and the column of times. Give both, or leave --max_gap out.')
 
   @property
   def config_name(self) -> str:
@@ -74,12 +85,16 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-  """One series: values (N, D), classes by label, targets (N,) by name."""
+  """One series: values (N, D), classes by label, targets (N,) by name.
+
+  `gaps` are the rows that come too long after the one before.
+  """
 
   name: str
   values: np.ndarray
   classes: dict[str, str]
   targets: dict[str, np.ndarray]
+  gaps: tuple[int, ...]
 
 
 class Csv(series.Series):
@@ -95,6 +110,11 @@ class Csv(series.Series):
         names(value) for value in (
             options.columns, options.labels, options.targets))
     _check_names(variables, labels, targets)
+    units = options.units.split(',') if options.units else [''] * len(variables)
+    if len(units) != len(variables):
+      raise ValueError(
+          f'csv: --units={options.units} of --columns={options.columns}; '
+          'expected one for each column. Leave out what has none: degC,,kW.')
     found = {}
     for path in sorted(root.rglob('*.csv')):
       for rows in read(path, root, options):
@@ -112,7 +132,8 @@ class Csv(series.Series):
                for name in labels}
     splits, report = _cut(list(found.values()), classes, options)
     return series.Collection(
-        variables=dict.fromkeys(variables, ''), splits=splits, report=report,
+        variables={name: unit.strip() for name, unit in zip(variables, units)},
+        splits=splits, report=report,
         factors=(
             *(batch.Factor(name, 'static', len(values), values)
               for name, values in classes.items()),
@@ -160,12 +181,24 @@ def read(
           'Fill it in or remove the row.')
     places.setdefault(name, []).append(index)
   for name, rows in places.items():
+    gaps = ()
     if times is not None:
       tables.check_order(table, options.time, times, rows)
+      gaps = _gaps(times[rows], options.max_gap)
     yield Rows(
         name, values[rows], {
             label: _constant(table, label, rows) for label in labels},
-        {target: column[rows] for target, column in numbers.items()})
+        {target: column[rows] for target, column in numbers.items()}, gaps)
+
+
+def _gaps(times, longest):
+  """The rows that come longer than that after the one before."""
+  steps = np.diff(times)
+  if np.issubdtype(steps.dtype, np.timedelta64):
+    steps = steps / np.timedelta64(1, 's')
+  if longest is None and steps.size:
+    longest = 1.5 * np.median(steps)
+  return tuple((np.flatnonzero(steps > longest) + 1).tolist())
 
 
 def _cut(found, classes, options):
@@ -179,7 +212,7 @@ def _cut(found, classes, options):
     length = len(rows.values)
     parts = ([(split_of[rows.name], 0, length)]
              if options.split_by == 'id' else _parts(length, options))
-    for split, start, stop in parts:
+    for split, start, stop in _without_gaps(parts, rows.gaps):
       starts = range(start, stop - options.window + 1, stride)
       if starts:
         unused += stop - (starts[-1] + options.window)
@@ -201,7 +234,17 @@ def _cut(found, classes, options):
       f'{options.window} rows and gave no sample.',
       f'{unused} rows after the last whole window of their part are in no '
       'sample.',
-      f'{empty} windows without any value were left out.')
+      f'{empty} windows without any value were left out.',
+      f'{sum(len(rows.gaps) for rows in found)} gaps in time, over which no '
+      'sample reaches; --max_gap is the longest time between two rows of one.')
+
+
+def _without_gaps(parts, gaps):
+  """Name, begin and end of the parts, cut at each gap."""
+  for split, start, stop in parts:
+    edges = [start, *(g for g in gaps if start < g < stop), stop]
+    for first, last in zip(edges, edges[1:]):
+      yield split, first, last
 
 
 def _split_ids(found: Sequence[str], options: Options) -> dict[str, str]:
