@@ -12,7 +12,8 @@ the rounds of the speed of --config over that of the other side; its spread is
 the standard deviation. Both start from the same uint8 clips or float series on
 the host (random ones, no data set is needed) and end when the numbers are
 there. The other side is an independent PyTorch peer, the same model in a
-process of `tests/peers` (extra `peers`): `ratio_eager`. Or it is the config
+process of `tests/peers` (extra `peers`): `ratio_eager`; it has no first stage,
+so that of a latent method it only trains. Or the other side is the config
 --beside, in this process: `ratio_beside`; its own numbers are the reference row
 of its name.
 

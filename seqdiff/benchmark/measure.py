@@ -44,8 +44,10 @@ def measure(
     The metrics by name.
 
   Raises:
-    ValueError: if a step of `beside` is of another number of clips.
+    ValueError: if a step of `beside` is of another number of clips, or if the
+      peer, which has no first stage, is to swap clips behind one.
   """
+  _check_peer(config, jobs, variants)
   if beside is not None:
     _check_beside(config, beside[1])
   turns = functools.partial(
@@ -72,6 +74,16 @@ def measure(
   if beside is None:  # Else it would be that of two models.
     metrics['peak_bytes'] = float(workload.peak_bytes())
   return metrics
+
+
+def _check_peer(config, jobs, variants) -> None:
+  """Raises ValueError for a job that the peer of a config cannot do."""
+  if 'first_stage' in config and 'swap' in jobs and variants:
+    raise ValueError(
+        f'--jobs={",".join(jobs)} and --variants={",".join(variants)} with a '
+        'config.first_stage; expected a job that the PyTorch peer can do: it '
+        'has no first stage, through which a swap goes. Set --variants=none, '
+        'or --jobs=train_step.')
 
 
 def _check_beside(config, other) -> None:

@@ -1,12 +1,17 @@
 """A config at work: what `seqdiff.benchmark` measures, job by job.
 
-  train_step  one update, from a batch on the host to its metrics
-  swap        one batch of swaps
+  train_step  one update, from a batch on the host to its metrics; behind a
+              first stage the batch is of latents
+  swap        one batch of swaps, clips in and clips out as of --mode=swap; a
+              first stage has fresh parameters, which take as long
   loader      one batch of the real data set, which must be there
   save        one checkpoint, until it is committed (to the folder for
               temporary files: TMPDIR)
   restore     one checkpoint, until the state is on the devices; the first
               time also a save, if there was none
+
+Of a first stage `config.first_stage.workdir` needs to hold its config.json
+alone, except for `loader`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +32,7 @@ from seqdiff import run
 from seqdiff.core import flops
 from seqdiff.core import keys
 from seqdiff.core import types
+from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.sampling import swap as swap_sampler
 from seqdiff.training import checkpoint
@@ -52,7 +58,7 @@ class Workload:
     """Trains on `devices`, all of them by default."""
     self._config, method = config, build.method(config)
     self.batches = {
-        'train_step': random_batch(config, config.data.batch_size),
+        'train_step': trained_batch(config, config.data.batch_size),
         'swap': random_batch(config, config.data.eval_batch_size)}
     self.batches['swap'].pop('observed', None)  # The peer's knows no holes.
     self.jobs = {'train_step': self._train, 'swap': self._swap,
@@ -75,7 +81,8 @@ class Workload:
     self._state = self._driver.init(self._create)
     # Copies, for an update consumes the state.
     copy = jax.jit(functools.partial(jax.tree.map, jnp.copy))
-    self._params = copy(self._driver.plain(self._state).eval_params)
+    self._params = jax.jit(self._bundle)(
+        copy(self._driver.plain(self._state).eval_params))
     self._folder = tempfile.TemporaryDirectory()
     self._checkpointer = checkpoint.Checkpointer(
         self._folder.name, keep_last=1)
@@ -127,7 +134,18 @@ class Workload:
     if job == 'train_step':
       return flops.count(self._body, state, self.batches[job])
     sampler = inspect.unwrap(self._sampler)  # Of the whole batch.
-    return flops.count(sampler, state.eval_params, *self._pairs())
+    params = jax.eval_shape(self._bundle, state.eval_params)
+    return flops.count(sampler, params, *self._pairs())
+
+  def _bundle(self, params: types.Params) -> types.Params:
+    """What the sampler takes: behind a first stage with fresh ones of it."""
+    if 'first_stage' not in self._config:
+      return params
+    stage, x = build.first_stage(self._config), self.batches['swap']['x'][:1]
+    channels = stage.net.embed_dim
+    return {'method': params, 'mean': jnp.zeros(channels),
+            'std': jnp.ones(channels), 'first_stage': stage.init(
+                jax.random.key(0), {'x': data_batch.to_float(x)})}
 
   def _checkpoint_bytes(self) -> int:
     """Size of the newest checkpoint; an older one may be there still."""
@@ -198,8 +216,28 @@ def random_batch(
         batch['mask'][..., None])
     x = rng.normal(size=shape) * batch['observed']
     return {**batch, 'x': x.astype(np.float32)}
+  if 'first_stage' in config:
+    m = build.first_stage_config(config).method
   shape = (count, d.num_frames, d.size, d.size, m.image_channels)
   return {**batch, 'x': rng.integers(0, 256, shape, np.uint8)}
+
+
+def trained_batch(
+    config: ml_collections.ConfigDict, count: int
+) -> dict[str, np.ndarray]:
+  """As `random_batch`, as the method is trained on it: latents are normal.
+
+  Raises:
+    ValueError: as `build.first_stage_config`.
+  """
+  batch = random_batch(config, count)
+  if 'first_stage' not in config:
+    return batch
+  shape = first_stage.as_trained(
+      config, {**batch, 'x': data_batch.to_float(batch['x'])})['x'].shape
+  z = np.random.default_rng(0).normal(scale=config.first_stage.std, size=shape)
+  frames = {'frames': batch['x']} if config.first_stage.frames else {}
+  return {**batch, 'x': z.astype(np.float32), **frames}
 
 
 def peak_bytes() -> int:

@@ -1,12 +1,19 @@
 """Tests of `seqdiff.benchmark.workload`."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
+from configs import autoencoder_puppets
 from configs import diffsda_air_quality
 from configs import diffsda_physionet
 from configs import quickstart
+from configs.common import small_latent
+from seqdiff import build
+from seqdiff import run
+from seqdiff.benchmark import measure
 from seqdiff.benchmark import sweeps
 from seqdiff.benchmark import workload
 from seqdiff.core import flops
@@ -37,6 +44,68 @@ def test_random_series_are_as_the_real_ones():
   assert abs(x[observed].mean()) < 0.1 and abs(x[observed].std() - 1) < 0.1
   months = workload.random_batch(diffsda_air_quality.get_config(), 2)
   assert months['mask'].all() and not months['observed'].all()
+
+
+@pytest.fixture
+def on_latents(tmp_path):
+  """The config on latents of 4 x 4 x 4; of the first stage no weights exist."""
+  stage = autoencoder_puppets.get_config()
+  stage.method.net.update(channels=4, multipliers=(1, 2), groups=2)
+  (tmp_path / 'config.json').write_text(json.dumps(run.to_plain(stage)))
+  config = small_latent.on_latents(_config(), 'stage')
+  config.first_stage.workdir = str(tmp_path)
+  return config
+
+
+def _first_stage_flops(config):
+  """Of each clip: to encode and to decode it."""
+  stage, x = build.first_stage(config), np.zeros((1, 4, 8, 8, 3), np.float32)
+  mask = np.ones((1, 4), bool)
+  params = jax.eval_shape(stage.init, jax.random.key(0), {'x': x})
+  z = jax.eval_shape(stage.encode, params, x, mask)
+  return (flops.count(stage.encode, params, x, mask),
+          flops.count(stage.decode, params, z))
+
+
+def test_latents_are_trained_on_and_clips_are_swapped(on_latents):
+  work = workload.Workload(on_latents)
+  x, clips = (work.batches[job]['x'] for job in ('train_step', 'swap'))
+  assert x.shape == (8, 4, 4, 4, 4) and x.dtype == np.float32
+  assert x.std() == pytest.approx(on_latents.first_stage.std, rel=0.1)
+  assert clips.shape == (8, 4, 8, 8, 3) and clips.dtype == np.uint8
+  small = on_latents.copy_and_resolve_references()
+  small.data.size = 4
+  with small.unlocked():
+    del small.first_stage  # Latents are then clips of four channels.
+  without = workload.Workload(small)
+  assert work._flops('train_step') == without._flops('train_step')
+  encode, decode = _first_stage_flops(on_latents)
+  assert work._flops('swap') - without._flops('swap') == (
+      8 * (2 * encode + decode))  # Both clips of a pair are encoded.
+
+
+@pytest.mark.slow
+def test_latents_are_trained_on_and_clips_are_swapped_in_time(on_latents):
+  with workload.Workload(on_latents) as work:
+    for job in 'train_step', 'swap', 'save':
+      work.jobs[job]()
+      assert work.facts(job, 1.0)
+
+
+def test_encoder_that_sees_frames_is_given_clips_beside_latents(on_latents):
+  on_latents.first_stage.frames = True
+  batch = workload.trained_batch(on_latents, 2)
+  assert batch['x'].shape == (2, 4, 4, 4, 4)
+  assert batch['frames'].shape == (2, 4, 8, 8, 3)
+
+
+def test_peer_trains_on_the_same_latents_but_cannot_swap(on_latents):
+  pytest.importorskip('torch')
+  small = dict(variants=['eager'], rounds=2, seconds=0.01)
+  with pytest.raises(ValueError, match='no first stage.* --jobs=train_step'):
+    measure.measure(on_latents, jobs=measure.PAIRED, **small)
+  metrics = measure.measure(on_latents, jobs=['train_step'], **small)
+  assert metrics['train_step/per_second_eager'] > 0
 
 
 @pytest.mark.slow

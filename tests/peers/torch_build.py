@@ -20,9 +20,13 @@ def from_config(
 
   Args:
     config: a config of DiffSDA on video or on series, or of DiViD on video.
-    image_size: side of a frame; None = `config.data.size`, if there is one.
+    image_size: side of a frame, of a latent if it is trained on latents; None =
+      `config.data.size`, if there is one.
     channels_last: memory format of the convolutions.
   """
+  latents = 'first_stage' in config
+  assert not (latents and config.first_stage.frames), 'the peer has no frames'
+  assert not (latents and image_size is None), 'latents are smaller than clips'
   options = config.method.to_dict()
   make = {'diffsda': _diffsda, 'divid': _divid}.get(options.pop('name'))
   if make is None:

@@ -29,13 +29,19 @@ def main() -> None:
   folder = pathlib.Path(folder)
   config = ml_collections.ConfigDict(
       json.loads((folder / 'config.json').read_text()))
+  batches = {}
+  for job in 'train_step', 'swap':
+    with np.load(folder / f'{job}.npz') as file:
+      batches[job] = dict(file)
   device = 'cuda' if platform == 'gpu' else 'cpu'
   torch.backends.cudnn.benchmark = True
   # As JAX on a GPU.
   torch.set_float32_matmul_precision('high')
   with torch.device(device):
     # Tensor cores want channels last; oneDNN on a CPU does not gain by it.
-    model = torch_build.from_config(config, channels_last=device == 'cuda')
+    model = torch_build.from_config(
+        config, image_size=batches['train_step']['x'].shape[2],  # Or unused.
+        channels_last=device == 'cuda')
     trainer = torch_train.Trainer(model, config)
   if variant == 'compile':
     torch_train.compile_model(model)
@@ -51,10 +57,8 @@ def main() -> None:
     return float(model.swap(
         clips, clips.flip(0), mask_a=mask, mask_b=other).mean())
 
-  jobs = {}
-  for job in train_step, swap:
-    with np.load(folder / f'{job.__name__}.npz') as file:
-      jobs[job.__name__] = functools.partial(job, dict(file))
+  jobs = {job.__name__: functools.partial(job, batches[job.__name__])
+          for job in (train_step, swap)}
   print(json.dumps({}), flush=True)  # Ready.
   for line in sys.stdin:
     job, repeats = line.split()
