@@ -1,7 +1,10 @@
 """Tests of `modes`: how a film is cut for a model, and what is generated."""
 
+import pathlib
 import types
 
+from etils import epath
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -15,6 +18,10 @@ from seqdiff import prior
 from seqdiff import run
 from seqdiff.data import batch
 from seqdiff.data import loader
+from seqdiff.evaluation import runner
+from seqdiff.evaluation.protocols import swap
+from seqdiff.figures import curves
+from seqdiff.training import loop
 
 
 @pytest.fixture
@@ -79,3 +86,53 @@ def test_as_many_clips_are_generated_as_the_prior_is_to_show(
     with Image.open(tmp_path / f'figures/{name}.gif') as film:
       assert film.n_frames == 5
     assert (tmp_path / f'figures/{name}.png').stat().st_size > 500
+
+
+class Mirror(model.Model):
+  """Without networks: what is decoded are the clips that were given."""
+
+  def reconstruct(self, clips, **kwargs):
+    return clips
+
+  def swap(self, a, b, **kwargs):
+    return a
+
+
+@pytest.fixture
+def run_all(tmp_path, film, monkeypatch):
+  """Runs the modes of a model in a run directory; returns the files there."""
+  config = quickstart.get_config()
+  config.data.update(size=8, num_frames=3, num_train=2, num_test=8)
+  config.eval.update(
+      num_shown=2, num_pairs=2, protocols=('reconstruction',))
+  workdir = epath.Path(tmp_path) / 'run'
+  mirror = Mirror(config, workdir, build.dataset(config), None, {}, 1)
+  monkeypatch.setattr(model, 'restore', lambda *args, **kwargs: mirror)
+  monkeypatch.setattr(run, 'train', lambda *args: loop.Result(
+      state=None, step=1, interrupted=False))
+  monkeypatch.setattr(curves, 'read_metrics', lambda path: {
+      'loss': (np.arange(2), np.ones(2))})
+  monkeypatch.setitem(runner.PROTOCOLS, 'reconstruction', types.SimpleNamespace(
+      VERSION=1, run=lambda ctx: ({'mse': 0.5}, {
+          'pairs': len(swap._pairs(ctx).a)})))  # Which draws them.
+
+  def run_all():
+    for mode in 'train', 'reconstruct', 'swap', 'evaluate':
+      modes.run_mode(mode, config, workdir)
+    modes.run_mode('swap', config, workdir, a=str(film), b=str(film))
+    return {str(p.relative_to(workdir)) for p in pathlib.Path(
+        workdir).rglob('*') if p.is_file()}
+
+  return run_all
+
+
+def test_only_the_first_process_writes_figures_results_and_pairs(
+    run_all, film, monkeypatch):
+  with monkeypatch.context() as patch:
+    patch.setattr(jax, 'process_index', lambda: 1)
+    assert not run_all()
+  name = f'figures/swap_{film.name}_{film.name}'
+  assert run_all() - {f'{name}.mp4'} == {  # Which needs PyAV.
+      'figures/curves.png', 'figures/reconstruction.png', 'figures/swap.png',
+      'figures/swap.gif', f'{name}.gif', 'pairs.json',
+      'results/reconstruction.json'}
