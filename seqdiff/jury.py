@@ -1,6 +1,8 @@
 """Judges: classifiers of real clips that look at generated ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import time
 from typing import Any
 
 from etils import epath
@@ -21,6 +23,9 @@ from seqdiff.evaluation import runner
 from seqdiff.nets import classifiers
 from seqdiff.training import parallel
 
+_IN_USE = 'in_use.txt'  # Names the run that trains or reads a shared judge.
+_POLL_SECONDS = 10.0
+
 
 def jury(
     config: ml_collections.ConfigDict,
@@ -30,12 +35,13 @@ def jury(
   """The judges of a run, trained where they are missing.
 
   They lie in `config.eval.judge.workdir`, where runs on the same data can
-  share them, else in `<workdir>/judges`. Their accuracy on held-out real clips
-  is in `results/judge.json` there, of as many judges and of the split that were
-  asked for last.
+  share them (one of which at a time has a judge), else in `<workdir>/judges`.
+  Their accuracy on held-out real clips is in `results/judge.json` there, of as
+  many judges and of the split that were asked for last.
 
   Raises:
-    preemption.Stopped: SIGTERM came meanwhile; a judge was saved.
+    preemption.Stopped: SIGTERM came meanwhile; a judge was saved, or another
+      run is training it.
   """
   home = config.eval.judge.workdir
   home = workdir / 'judges' if home is None else storage.locate(home)
@@ -44,7 +50,8 @@ def jury(
     own = judge_config(config, number)
     judge = build.judge(own, dataset)
     print(f'judge {number}: {home / str(number)}')
-    result = run.train(judge, own, dataset, home / str(number))
+    with _alone(home / str(number), workdir):
+      result = run.train(judge, own, dataset, home / str(number))
     if result.interrupted:
       raise preemption.Stopped(
           f'Stopped while training judge {number}, which was saved; '
@@ -61,6 +68,40 @@ def jury(
             jury=found, **settings(config)),
         ['judge'], config=plain, step=result.step)
   return found
+
+
+@contextlib.contextmanager
+def _alone(home: epath.Path, workdir: epath.Path) -> Iterator[None]:
+  """Waits while another run than that of `workdir` has a judge in use.
+
+  A run that was killed leaves its mark: it goes on as before, others wait until
+  it has, or the file is removed. No lock: a bucket has none, and two runs that
+  come within the time of a look and a write both go on.
+  """
+  path, owner = home / _IN_USE, str(storage.absolute(workdir))
+  told = False
+  while storage.agree(bool(other := _other(path, owner))):
+    if not told:
+      print(f'Waits for the run {other}, which trains this judge. If it has '
+            f'ended, remove {path}.', flush=True)
+    told = True
+    preemption.check()
+    time.sleep(_POLL_SECONDS)
+  storage.write(path, owner)
+  try:
+    yield
+  finally:
+    if jax.process_index() == 0:
+      path.unlink(missing_ok=True)
+
+
+def _other(path: epath.Path, owner: str) -> str:
+  """Which other run has a judge in use, '' if none; the first process looks."""
+  found = owner
+  if jax.process_index() == 0:
+    with contextlib.suppress(FileNotFoundError):
+      found = path.read_text()
+  return '' if found == owner else found
 
 
 def _remove_other(path: epath.Path, config: Mapping[str, Any]) -> None:

@@ -114,7 +114,8 @@ def _eval():
       seed=42,  # Of the sampling noise (released code: 42).
       num_shown=4,  # Rows and columns of the swap grid.
       judge=dict(
-          workdir=ml_collections.config_dict.placeholder(str),  # None: inside.
+          # None: inside. Runs that share it train a judge one at a time.
+          workdir=ml_collections.config_dict.placeholder(str),
           num_judges=1,
           network='lstm',  # Or 'r2plus1d', see seqdiff/nets/classifiers.py.
           num_steps=2000,
