@@ -1,5 +1,6 @@
 """--distributed: a whole run of two processes, and what a user gets wrong."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,14 +9,27 @@ import sys
 import numpy as np
 import pytest
 
+from seqdiff.data import encode_latents
 from seqdiff.evaluation import results
 from seqdiff.training import writer
+from tests.e2e import test_prior_main
 
 _CONNECT = """
 import sys
 from seqdiff import cli, distributed
 sys.argv[1:], (given, timeout) = [], sys.argv[1:]
 cli.run(lambda: distributed.connect(given, timeout=float(timeout)))
+"""
+
+# Several commands, for it takes long to start; they connect once.
+_COMMANDS = """
+import functools, json, sys
+from seqdiff import distributed
+from tests.e2e import conftest
+distributed.connect = functools.cache(distributed.connect)
+for command in json.loads(sys.argv[1]):
+  if code := conftest.call(None, *command).code:
+    sys.exit(code)
 """
 
 
@@ -76,16 +90,22 @@ def test_auto_outside_a_cluster_names_the_other_forms():
 
 def _two(flags):
   """Ends of two processes with the flags of each: codes, (stdout, stderr)."""
+  return _ended(lambda index, flag: ['-m', 'seqdiff.main', *flags(index), flag])
+
+
+def _ended(arguments):
+  """Ends of two of Python with `arguments(index, '--distributed=...')`."""
   value = f'{_address()},2'
-  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4'}
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4',
+         'JAX_DISABLE_MOST_OPTIMIZATIONS': 'true'}  # As here.
   processes = [
       subprocess.Popen(
-          [sys.executable, '-m', 'seqdiff.main', *flags(index),
-           f'--distributed={value},{index}'],
+          [sys.executable,
+           *arguments(index, f'--distributed={value},{index}')],
           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
       for index in range(2)]
   try:
-    ended = [p.communicate(timeout=900) for p in processes]
+    ended = [p.communicate(timeout=1800) for p in processes]
   finally:
     for process in processes:
       process.kill()
@@ -138,3 +158,60 @@ def test_run_of_two_processes_is_that_of_one(cli, small, tmp_path, driver):
   after = results.read(two / 'results/swap.json')
   assert after.metrics == before.metrics
   assert after.wall_seconds != before.wall_seconds
+
+
+def _latent_and_prior(small, home, model):
+  """A model on cached latents, a prior of the run `model`, its exploration."""
+  prior = ('--config=configs/prior.py', *test_prior_main.SMALL,
+           f'--config.model.workdir={model}', f'--workdir={home / "prior"}')
+  return [
+      (*_of_latents(small, home.parent), f'--workdir={home / "model"}'), prior,
+      (*prior, '--mode=explore')]
+
+
+def _of_latents(small, home):
+  return ('--config=configs/diffsda_puppets_latent.py', *small[1:],
+          '--config.method.denoiser.patch_size=1',
+          '--config.eval.protocols=()',
+          f'--config.first_stage.workdir={home / "stage"}',
+          f'--config.first_stage.cache={home / "latents"}')
+
+
+@pytest.mark.slow
+def test_latents_prior_and_exploration_of_two_processes_are_those_of_one(
+    cli, small, tmp_path):
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  stage = [flag for flag in small if flag.startswith(tuple(
+      f'--config.{part}' for part in ('data', 'optim', 'train')))]
+  assert cli('--config=configs/autoencoder_puppets.py', *stage,
+             '--config.method.net.channels=8',
+             '--config.method.net.multipliers=(1,2)',
+             '--config.eval.protocols=()',
+             f'--workdir={tmp_path / "stage"}').code == 0
+  assert cli(*_of_latents(small, tmp_path),
+             program=encode_latents.main).code == 0
+  for command in _latent_and_prior(small, one, one / 'model'):
+    ended = cli(*command)
+    assert ended.code == 0, ended.err
+  codes, ended = _ended(lambda _, flag: ['-c', _COMMANDS, json.dumps([
+      (*command, flag)
+      for command in _latent_and_prior(small, two, one / 'model')])])
+  assert codes == [0, 0], ended
+  assert ['exploration: ' in out for out, _ in ended] == [True, False]
+  files = lambda home: sorted(
+      p.relative_to(home) for p in home.rglob('*')
+      if p.is_file() and not {'checkpoints', 'tensorboard'} & set(p.parts))
+  assert files(one) == files(two)
+  for name in 'model', 'prior':
+    a, b = ([row['loss'] for row in writer.read_metrics(
+        home / name / 'metrics.jsonl')] for home in (one, two))
+    np.testing.assert_allclose(b, a, rtol=1e-3)
+  for name in 'codes', 'directions':
+    a, b = (np.load(home / f'prior/{name}.npz') for home in (one, two))
+    for key in sorted({*a} - {'identity'}):
+      np.testing.assert_allclose(
+          b[key], a[key], rtol=1e-3, atol=1e-4, err_msg=key)
+  a, b = (results.read(results.path_of(home / 'prior', 'exploration'))
+          for home in (one, two))
+  assert a.counts == b.counts
+  assert b.metrics == pytest.approx(a.metrics, rel=1e-3, abs=1e-4)
