@@ -4,7 +4,8 @@
       --manual_dir=raw --data_dir=data
   python -m seqdiff.main --config=configs/vae_etth1.py
 
-No score is known yet. All but the method as in configs/diffsda_etth1.py, with
+One seed of `:pool` is in configs/results/vae_etth1-pool; no other score is
+known yet. All but the method as in configs/diffsda_etth1.py, with
 `:pool` as there and `:months` for the published samples.
 """
 
