@@ -103,8 +103,8 @@ def _render(found, form) -> str:
   lines = [cells.line(['', *(task.title for task in TASKS)]),
            cells.line([':--', *['--:'] * len(TASKS)])]
   for label, names in _TRIVIAL.items():
-    lines.append(row(label, lambda task, result, names=names: _first(
-        _metrics(result), names, task)))
+    lines.append(cells.line([label, *(
+        _trivial(found, task, names, form) for task in TASKS)]))
   for label, method in _UNTRAINED.items():
     lines.append(row(label, lambda task, result: _first(
         _metrics(result), ('untrained',), task), method))
@@ -142,6 +142,20 @@ def _published(task, method) -> dict[str, float]:
 def _metrics(result) -> Mapping[str, float]:
   """The metrics of a result, none if it is not there."""
   return {} if result is None else result.metrics
+
+
+def _trivial(found, task, names, form) -> str:
+  """The cell of a row that no method changes, of the first that has it.
+
+  Some results are older than some rows.
+  """
+  for method in ('DiffSDA', *METHODS):
+    result = _find(
+        found, METHODS[method].format(task.data), task.protocol, form)
+    cell = _first(_metrics(result), names, task)
+    if cell != cells.MISSING:
+      return cell
+  return cells.MISSING
 
 
 def _first(metrics, names, task) -> str:

@@ -30,7 +30,9 @@ FOUND = {
             'mae': 2.5, 'reference/seasonal/mae': 3.25,
             'reference/median/mae': 3.0, 'reference/seasonal_median/mae': 2.75,
             'reference/mean_std_ridge/mae': 4.0}, seeds=3)},
-    'glr_physionet': {'icu_type': _result('icu_type', {'accuracy': 0.5})},
+    'glr_physionet': {'icu_type': _result('icu_type', {
+        'accuracy': 0.5, 'reference/mean_std_logistic/accuracy': 0.45,
+        'reference/other_divisions/accuracy': 0.35})},
 }
 
 
@@ -56,6 +58,9 @@ def test_each_number_stands_in_the_column_of_its_task():
                         ('median of the month', '2.75')):
     assert rows[label]['oil, MAE (°C)'] == number
   assert rows['DiffSDA, ours']['mortality, AUPRC'] == '–'
+  # The result of DiffSDA has none.
+  others = rows['the same on 20 other divisions']
+  assert (others['ICU type (%)'], others['oil, MAE (°C)']) == ('35.0', '–')
 
 
 def test_published_numbers_stand_beside_the_published_protocols_only():
