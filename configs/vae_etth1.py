@@ -5,8 +5,8 @@
   python -m seqdiff.main --config=configs/vae_etth1.py
 
 One seed of `:pool` is in configs/results/vae_etth1-pool; no other score is
-known yet. All but the method as in configs/diffsda_etth1.py, with
-`:pool` as there and `:months` for the published samples.
+known yet. All but the method as in configs/diffsda_etth1.py, with `:pool` as
+there and `:months` for the published samples.
 """
 
 import ml_collections
