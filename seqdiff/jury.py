@@ -43,14 +43,15 @@ def jury(
     preemption.Stopped: SIGTERM came meanwhile; a judge was saved, or another
       run is training it.
   """
-  home = config.eval.judge.workdir
-  home = workdir / 'judges' if home is None else storage.locate(home)
+  shared = config.eval.judge.workdir
+  home = workdir / 'judges' if shared is None else storage.locate(shared)
   params = []
   for number in range(config.eval.judge.num_judges):
     own = judge_config(config, number)
     judge = build.judge(own, dataset)
     print(f'judge {number}: {home / str(number)}')
-    with _alone(home / str(number), workdir):
+    with (contextlib.nullcontext() if shared is None else
+          _alone(home / str(number), workdir)):
       result = run.train(judge, own, dataset, home / str(number))
     if result.interrupted:
       raise preemption.Stopped(

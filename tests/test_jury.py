@@ -199,3 +199,10 @@ def test_runs_that_share_judges_train_them_one_after_the_other(
   with pytest.raises(OSError, match='full'):
     jury.jury(config, dataset, workdir)
   assert seen[1:] == [(2, str(workdir))] and not mark.exists()
+
+
+def test_judges_of_one_run_wait_for_no_other(accuracy, tmp_path):
+  mark = tmp_path / 'judges' / '0' / 'in_use.txt'
+  mark.parent.mkdir(parents=True)
+  mark.write_text('where this run was before it was moved')
+  assert accuracy(1, 'test').counts['judges'] == 1
