@@ -201,7 +201,8 @@ def test_runs_that_share_judges_train_them_one_after_the_other(
   assert seen[1:] == [(2, str(workdir))] and not mark.exists()
 
 
-def test_judges_of_one_run_wait_for_no_other(accuracy, tmp_path):
+def test_judges_of_one_run_wait_for_no_other(accuracy, tmp_path, monkeypatch):
+  monkeypatch.setattr(time, 'sleep', lambda _: pytest.fail('It waits.'))
   mark = tmp_path / 'judges' / '0' / 'in_use.txt'
   mark.parent.mkdir(parents=True)
   mark.write_text('where this run was before it was moved')
