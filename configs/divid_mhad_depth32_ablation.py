@@ -3,10 +3,10 @@
   python -m seqdiff.main --config=configs/divid_mhad_depth32_ablation.py:lstm \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-The rows are in configs/common/divid.py; `full` changes nothing. `paper_loss` is
-that of the paper, eps in L1 of clips that are not scaled: its values are some
-100 times larger, and so are the weights beside it. Results are in
-configs/results/divid_mhad_depth32_ablation-*.
+The rows are those of configs/common/divid.py, where `full` changes nothing, and
+`paper_loss`: eps in L1 of clips that are not scaled, as in the paper, whose
+values are some 100 times larger, and so are the weights beside it. Results are
+in configs/results/divid_mhad_depth32_ablation-*; `normalised` was not run.
 """
 
 import ml_collections

@@ -9,15 +9,16 @@ x0 in place of eps, in L2, under more noise; normalised features, from which the
 first frame is not subtracted (puppets do not start from rest); small codes (of
 32 values the dynamic ones told the shape of the head) with a little KL, the
 static one read from one random frame, the dynamic ones from what differs from
-the mean frame, in random colours; two decoded frames per clip and step; a
-larger step size. The weight of the dynamic KL matters: with 1e-5 the codes told
-nothing, with 3e-6 one seed of two did not learn the arms. With norms before the
-sums of the transformer (`pre_norm`) arms are learned sooner, and the shape of
-the head with them. Attention at the coarse level only is faster; tried, and not
-safe: with `dynamic_kl=3e-7` seed 1 keeps 100 % of the static and 91.5 % of the
-dynamic factors (4,000 steps), seed 0 35.2 and 72.7 % (3,400 steps); with
-`pre_norm`, `dynamic_kl=2e-6` and `static_kl=1e-8` seed 0 keeps 35.2 and 99.7 %,
-all but the shape of the head (3,400 steps).
+the mean frame, in random colours; two decoded frames per clip and step; layers
+of the encoder that start as Xavier's; a larger step size. The weight of the
+dynamic KL matters: with 1e-5 the codes told nothing, with 3e-6 one seed of two
+did not learn the arms. With norms before the sums of the transformer
+(`pre_norm`) arms are learned sooner, and the shape of the head with them.
+Attention at the coarse level only is faster; tried, and not safe: with
+`dynamic_kl=3e-7` seed 1 keeps 100 % of the static and 91.5 % of the dynamic
+factors (4,000 steps), seed 0 35.2 and 72.7 % (3,400 steps); with `pre_norm`,
+`dynamic_kl=2e-6` and `static_kl=1e-8` seed 0 keeps 35.2 and 99.7 %, all but the
+shape of the head (3,400 steps).
 """
 
 import ml_collections

@@ -21,27 +21,38 @@ from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.nets import classifiers
+from seqdiff.training import checkpoint
 from seqdiff.training import parallel
 
-_IN_USE = 'in_use.txt'  # Names the run that trains or reads a shared judge.
-_POLL_SECONDS = 10.0
+_IN_USE = 'in_use.txt'  # Names the run that trains a judge.
+_POLL_SECONDS, _PATIENCE_SECONDS = 10, 3600
 
 
 def jury(
     config: ml_collections.ConfigDict,
     dataset: data_batch.Dataset,
     workdir: epath.Path,
+    *,
+    owner: epath.Path | None = None,
 ) -> judging.Jury:
   """The judges of a run, trained where they are missing.
 
   They lie in `config.eval.judge.workdir`, where runs on the same data can
-  share them (one of which at a time has a judge), else in `<workdir>/judges`.
-  Their accuracy on held-out real clips is in `results/judge.json` there, of as
-  many judges and of the split that were asked for last.
+  share them (one of which at a time trains a judge), else in
+  `<workdir>/judges`. Their accuracy on held-out real clips is in
+  `results/judge.json` there, of as many judges and of the split that were asked
+  for last.
+
+  Args:
+    config: of the run.
+    dataset: its data.
+    workdir: its directory.
+    owner: the directory of the run that asks, if it is another: of a prior.
 
   Raises:
     preemption.Stopped: SIGTERM came meanwhile; a judge was saved, or another
       run is training it.
+    ValueError: if another run has been training a judge for an hour.
   """
   shared = config.eval.judge.workdir
   home = workdir / 'judges' if shared is None else storage.locate(shared)
@@ -50,8 +61,10 @@ def jury(
     own = judge_config(config, number)
     judge = build.judge(own, dataset)
     print(f'judge {number}: {home / str(number)}')
-    with (contextlib.nullcontext() if shared is None else
-          _alone(home / str(number), workdir)):
+    done = own.train.num_steps in checkpoint.steps(
+        home / str(number) / 'checkpoints')
+    with (contextlib.nullcontext() if done else
+          _alone(home / str(number), workdir if owner is None else owner)):
       result = run.train(judge, own, dataset, home / str(number))
     if result.interrupted:
       raise preemption.Stopped(
@@ -73,21 +86,26 @@ def jury(
 
 @contextlib.contextmanager
 def _alone(home: epath.Path, workdir: epath.Path) -> Iterator[None]:
-  """Waits while another run than that of `workdir` has a judge in use.
+  """Waits while another run than that of `workdir` trains a judge.
 
-  A run that was killed leaves its mark: it goes on as before, others wait until
-  it has, or the file is removed. No lock: a bucket has none, and two runs that
-  come within the time of a look and a write both go on.
+  A run that was killed leaves its mark: it goes on as before, others give up
+  after a while, unless the file is removed. No lock: a bucket has none, and two
+  runs that come within the time of a look and a write both go on.
   """
   path, owner = home / _IN_USE, str(storage.absolute(workdir))
-  told = False
+  waited = 0
   while storage.agree(bool(other := _other(path, owner))):
-    if not told:
+    if not waited:
       print(f'Waits for the run {other}, which trains this judge. If it has '
             f'ended, remove {path}.', flush=True)
-    told = True
+    if waited > _PATIENCE_SECONDS:
+      raise ValueError(
+          f'{path} is there for {waited} s; expected a judge that is trained, '
+          'or none that another run is training. If the run that it names has '
+          'ended, remove the file; else start again later.')
     preemption.check()
     time.sleep(_POLL_SECONDS)
+    waited += _POLL_SECONDS
   storage.write(path, owner)
   try:
     yield
@@ -97,7 +115,7 @@ def _alone(home: epath.Path, workdir: epath.Path) -> Iterator[None]:
 
 
 def _other(path: epath.Path, owner: str) -> str:
-  """Which other run has a judge in use, '' if none; the first process looks."""
+  """Which other run trains a judge, '' if none; the first process looks."""
   found = owner
   if jax.process_index() == 0:
     with contextlib.suppress(FileNotFoundError):

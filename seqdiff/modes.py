@@ -153,14 +153,14 @@ def run_mode(
       trained on; of modes 'evaluate', 'reconstruct' and 'swap'.
 
   Raises:
-    ValueError: for one of `a` and `b` alone or with another mode, for `data`
-      with another mode, for a mode that the method does not have, and for what
-      the mode itself refuses.
+    ValueError: for `a`, `b` or `data` with another mode, `a` or `b` alone, a
+      mode that the method does not have, and what the mode itself refuses.
   """
-  for section, name in ('eval', 'num_shown'), ('data', 'eval_batch_size'):
-    if config[section][name] < 1:
-      raise ValueError(f'config.{section}.{name}={config[section][name]}; '
-                       'expected 1 or more clips. Raise it.')
+  for given in (config,) if data is None else (config, data):
+    for section, name in ('eval', 'num_shown'), ('data', 'eval_batch_size'):
+      if given[section][name] < 1:
+        raise ValueError(f'config.{section}.{name}={given[section][name]}; '
+                         'expected 1 or more clips. Raise it.')
   if (mode not in _OF_PRIORS if config.method.name == 'prior'
       else mode in _OF_PRIORS_ONLY):
     raise ValueError(

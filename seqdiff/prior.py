@@ -119,7 +119,8 @@ def evaluate(
 
   ctx = dataclasses.replace(
       sampler.context(config, workdir), generate=generate,
-      jury=jury.jury(model.config, model.dataset, model.workdir))
+      jury=jury.jury(
+          model.config, model.dataset, model.workdir, owner=workdir))
   return runner.run(ctx, settings.protocols, step=sampler.step,
                     config=run.to_plain(config))
 
@@ -171,7 +172,7 @@ class Sampler:
     return dataclasses.replace(
         self.model.context(), workdir=workdir, split=settings.split,
         seed=settings.seed, num_clips=settings.num_clips,
-        batch_size=config.data.eval_batch_size)
+        batch_size=self.model.batch_size)
 
   def generate(
       self, count: int, *, seed: int = 0, first: int = 0

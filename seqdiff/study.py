@@ -143,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 config, seed, workdir, argv[cut + 1:]),
             range(args.seeds)))
         written = merge(homes, out / name_of(config))
-        print(*written, sep='\n', flush=True)
+        for path in written:
+          print(path, flush=True)
         found[name_of(config)] = {p.stem: results.read(p) for p in written}
     print('\n' + tables.of_each_protocol(found), end='')
   except (ValueError, OSError) as error:

@@ -20,6 +20,7 @@ from seqdiff.data.builders import mhad
 from seqdiff.evaluation import results
 from seqdiff.methods import judge as judge_lib
 from seqdiff.nets import classifiers
+from seqdiff.training import checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,9 +202,15 @@ def test_runs_that_share_judges_train_them_one_after_the_other(
   assert seen[1:] == [(2, str(workdir))] and not mark.exists()
 
 
-def test_judges_of_one_run_wait_for_no_other(accuracy, tmp_path, monkeypatch):
-  monkeypatch.setattr(time, 'sleep', lambda _: pytest.fail('It waits.'))
+def test_a_mark_that_stays_is_an_error_in_the_end(
+    accuracy, tmp_path, monkeypatch):
+  monkeypatch.setattr(time, 'sleep', lambda seconds: None)
   mark = tmp_path / 'judges' / '0' / 'in_use.txt'
   mark.parent.mkdir(parents=True)
-  mark.write_text('where this run was before it was moved')
+  mark.write_text('/runs/killed')
+  with pytest.raises(ValueError, match='in_use.txt is there for 3610 s; exp'):
+    accuracy(1, 'test')
+  (mark.parent / 'checkpoints' / '1200').mkdir(parents=True)  # It is done.
+  monkeypatch.setattr(checkpoint, 'steps', lambda folder: [
+      int(p.name) for p in folder.iterdir()])
   assert accuracy(1, 'test').counts['judges'] == 1

@@ -78,7 +78,14 @@ def measure(
 
 def _check_peer(config, jobs, variants) -> None:
   """Raises ValueError for a job that the peer of a config cannot do."""
-  if 'first_stage' in config and 'swap' in jobs and variants:
+  if not variants or 'first_stage' not in config:
+    return
+  if config.first_stage.frames:
+    raise ValueError(
+        f'--variants={",".join(variants)} with config.first_stage.frames=True; '
+        'expected a method that the PyTorch peer has: its encoders see what is '
+        'noised. Set --variants=none.')
+  if 'swap' in jobs:
     raise ValueError(
         f'--jobs={",".join(jobs)} and --variants={",".join(variants)} with a '
         'config.first_stage; expected a job that the PyTorch peer can do: it '

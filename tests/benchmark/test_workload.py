@@ -106,6 +106,9 @@ def test_peer_trains_on_the_same_latents_but_cannot_swap(on_latents):
     measure.measure(on_latents, jobs=measure.PAIRED, **small)
   metrics = measure.measure(on_latents, jobs=['train_step'], **small)
   assert metrics['train_step/per_second_eager'] > 0
+  on_latents.first_stage.frames = True
+  with pytest.raises(ValueError, match='first_stage.frames=True; expected a m'):
+    measure.measure(on_latents, jobs=['train_step'], **small)
 
 
 @pytest.mark.slow

@@ -197,6 +197,7 @@ def test_wrong_cells_are_named(raw, tmp_path, change, message):
     (dict(split_by='day'), "Unknown split_by 'day'. Known: id, time"),
     (dict(test_fraction=0.9), 'expected both above 0 and less than 1 together'),
     (dict(window=21), 'the split train holds no samples; .*shorter windows'),
+    (dict(window=21), 'gave no sample.* 0 gaps in time'),
 ])
 def test_wrong_options_are_refused(raw, tmp_path, options, message):
   with pytest.raises(ValueError, match=message):

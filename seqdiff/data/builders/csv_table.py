@@ -37,7 +37,8 @@ class Options:
   stride: int | None = base.option(
       None, 'rows between two samples; as many as window if not given')
   columns: str = base.option('', 'the variables; with commas')
-  units: str = base.option('', 'units of the variables; with commas')
+  units: str | None = base.option(
+      None, 'units of the variables; with commas')
   time: str | None = base.option(
       None, 'column of times (ISO 8601 or numbers), which must rise')
   max_gap: float | None = base.option(
@@ -110,7 +111,8 @@ class Csv(series.Series):
         names(value) for value in (
             options.columns, options.labels, options.targets))
     _check_names(variables, labels, targets)
-    units = options.units.split(',') if options.units else [''] * len(variables)
+    units = ([''] * len(variables) if options.units is None
+             else options.units.split(','))
     if len(units) != len(variables):
       raise ValueError(
           f'csv: --units={options.units} of --columns={options.columns}; '

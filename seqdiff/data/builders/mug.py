@@ -67,6 +67,7 @@ class Options:
 class Mug(windows.Windows):
   """TFDS builder of MUG."""
 
+  _compressed = False  # Of any size: its clips are few.
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
       'manual_dir is the folder of MUG with subjects3/<subject>/<expression>.')
   OPTIONS = Options

@@ -123,7 +123,8 @@ class Series(base.Builder):
       if not collection.splits[split]:
         raise ValueError(
             f'{cls.name}: the split {split} holds no samples; expected at '
-            'least one in each. Add files, or choose shorter windows.')
+            'least one in each. Add files, or choose shorter windows. '
+            f'{" ".join(collection.report)}')
       for sample in collection.splits[split]:
         if np.isnan(sample.values).all():
           raise ValueError(
