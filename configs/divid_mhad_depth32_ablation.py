@@ -6,7 +6,7 @@
 The rows are those of configs/common/divid.py, where `full` changes nothing, and
 `paper_loss`: eps in L1 of clips that are not scaled, as in the paper, whose
 values are some 100 times larger, and so are the weights beside it. Results are
-in configs/results/divid_mhad_depth32_ablation-*; `normalised` was not run.
+in configs/results/divid_mhad_depth32_ablation-*.
 """
 
 import ml_collections

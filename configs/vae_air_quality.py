@@ -4,8 +4,9 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/vae_air_quality.py
 
-No score is known yet. All but the method as in configs/diffsda_air_quality.py,
-with `:pool` as there.
+One seed of `:pool` is in configs/results/vae_air_quality-pool; no other score
+is known yet. All but the method as in configs/diffsda_air_quality.py, with
+`:pool` as there.
 """
 
 import ml_collections
