@@ -4,9 +4,9 @@
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
 The rows are those of configs/common/divid.py, where `full` changes nothing, and
-`paper_loss`: eps in L1 of clips that are not scaled, as in the paper, whose
-values are some 100 times larger, and so are the weights beside it. Results are
-in configs/results/divid_mhad_depth32_ablation-*.
+`paper_loss`: eps in L1 of clips that are not scaled, as in the paper. It is 300
+to 500 times as large, the weights beside it 100 times. Results are in
+configs/results/divid_mhad_depth32_ablation-*.
 """
 
 import ml_collections

@@ -1,8 +1,6 @@
 """Judges: classifiers of real clips that look at generated ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
-import contextlib
-import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -21,51 +19,32 @@ from seqdiff.evaluation import judging
 from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.nets import classifiers
-from seqdiff.training import checkpoint
 from seqdiff.training import parallel
-
-_IN_USE = 'in_use.txt'  # Names the run that trains a judge.
-_POLL_SECONDS, _PATIENCE_SECONDS = 10, 3600
 
 
 def jury(
     config: ml_collections.ConfigDict,
     dataset: data_batch.Dataset,
     workdir: epath.Path,
-    *,
-    owner: epath.Path | None = None,
 ) -> judging.Jury:
   """The judges of a run, trained where they are missing.
 
   They lie in `config.eval.judge.workdir`, where runs on the same data can
-  share them (one of which at a time trains a judge), else in
-  `<workdir>/judges`. Their accuracy on held-out real clips is in
-  `results/judge.json` there, of as many judges and of the split that were asked
-  for last.
-
-  Args:
-    config: of the run.
-    dataset: its data.
-    workdir: its directory.
-    owner: the directory of the run that asks, if it is another: of a prior.
+  share them (but only one may train them), else in `<workdir>/judges`. Their
+  accuracy on held-out real clips is in `results/judge.json` there, of as many
+  judges and of the split that were asked for last.
 
   Raises:
-    preemption.Stopped: SIGTERM came meanwhile; a judge was saved, or another
-      run is training it.
-    ValueError: if another run has been training a judge for an hour.
+    preemption.Stopped: SIGTERM came meanwhile; a judge was saved.
   """
-  shared = config.eval.judge.workdir
-  home = workdir / 'judges' if shared is None else storage.locate(shared)
+  home = config.eval.judge.workdir
+  home = workdir / 'judges' if home is None else storage.locate(home)
   params = []
   for number in range(config.eval.judge.num_judges):
     own = judge_config(config, number)
     judge = build.judge(own, dataset)
     print(f'judge {number}: {home / str(number)}')
-    done = own.train.num_steps in checkpoint.steps(
-        home / str(number) / 'checkpoints')
-    with (contextlib.nullcontext() if done else
-          _alone(home / str(number), workdir if owner is None else owner)):
-      result = run.train(judge, own, dataset, home / str(number))
+    result = run.train(judge, own, dataset, home / str(number))
     if result.interrupted:
       raise preemption.Stopped(
           f'Stopped while training judge {number}, which was saved; '
@@ -82,45 +61,6 @@ def jury(
             jury=found, **settings(config)),
         ['judge'], config=plain, step=result.step)
   return found
-
-
-@contextlib.contextmanager
-def _alone(home: epath.Path, workdir: epath.Path) -> Iterator[None]:
-  """Waits while another run than that of `workdir` trains a judge.
-
-  A run that was killed leaves its mark: it goes on as before, others give up
-  after a while, unless the file is removed. No lock: a bucket has none, and two
-  runs that come within the time of a look and a write both go on.
-  """
-  path, owner = home / _IN_USE, str(storage.absolute(workdir))
-  waited = 0
-  while storage.agree(bool(other := _other(path, owner))):
-    if not waited:
-      print(f'Waits for the run {other}, which trains this judge. If it has '
-            f'ended, remove {path}.', flush=True)
-    if waited > _PATIENCE_SECONDS:
-      raise ValueError(
-          f'{path} is there for {waited} s; expected a judge that is trained, '
-          'or none that another run is training. If the run that it names has '
-          'ended, remove the file; else start again later.')
-    preemption.check()
-    time.sleep(_POLL_SECONDS)
-    waited += _POLL_SECONDS
-  storage.write(path, owner)
-  try:
-    yield
-  finally:
-    if jax.process_index() == 0:
-      path.unlink(missing_ok=True)
-
-
-def _other(path: epath.Path, owner: str) -> str:
-  """Which other run trains a judge, '' if none; the first process looks."""
-  found = owner
-  if jax.process_index() == 0:
-    with contextlib.suppress(FileNotFoundError):
-      found = path.read_text()
-  return '' if found == owner else found
 
 
 def _remove_other(path: epath.Path, config: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ from seqdiff.evaluation import results
 from seqdiff.evaluation import runner
 from seqdiff.methods import base
 from seqdiff.sampling import codes as codes_sampler
+from seqdiff.sampling import devices
 from seqdiff.sampling import impute as impute_sampler
 from seqdiff.sampling import noise
 from seqdiff.sampling import reconstruct as reconstruct_sampler
@@ -341,15 +342,10 @@ class Model:
 
   def _in_batches(self, function, *given):
     """What a function of clips gives for all of them, some at a time."""
-    size, parts = self.batch_size, []
-    size = self.config.data.eval_batch_size if size is None else size
-    count = len(jax.tree.leaves(given)[0])
-    for start in range(0, count, size):
-      # The last batch begins anew with the first clips: all have one size.
-      index = np.arange(start, start + min(size, count)) % count
-      parts.append(jax.device_get(function(*jax.tree.map(
-          lambda a: np.asarray(a)[index], given))))
-    return jax.tree.map(lambda *a: np.concatenate(a)[:count], *parts)
+    size = self.batch_size
+    return devices.in_batches(
+        function, given,
+        self.config.data.eval_batch_size if size is None else size)
 
   def _key(self, seed):
     return keys.named(jax.random.key(seed), 'sample')

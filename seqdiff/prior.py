@@ -119,8 +119,7 @@ def evaluate(
 
   ctx = dataclasses.replace(
       sampler.context(config, workdir), generate=generate,
-      jury=jury.jury(
-          model.config, model.dataset, model.workdir, owner=workdir))
+      jury=jury.jury(model.config, model.dataset, model.workdir))
   return runner.run(ctx, settings.protocols, step=sampler.step,
                     config=run.to_plain(config))
 
@@ -241,14 +240,9 @@ class Sampler:
       known = prior.split((np.asarray(prior.join(known)) - mean) / std)
     key = keys.named(jax.random.key(seed), 'prior')
     draw = _sampler(prior, keep)
-    parts = []
-    for start in range(0, count, batch_size):
-      # The last batch begins anew with the first clips: all have one size.
-      index = np.arange(start, start + min(batch_size, count)) % count
-      of_index = jax.tree.map(lambda a: np.asarray(a)[index], known)
-      found = draw(self.params, (first + index, of_index), key)
-      parts.append(np.asarray(prior.join(found)))
-    z = np.concatenate(parts)[:count] * std + mean
+    z = devices.in_batches(
+        lambda *batch: prior.join(draw(self.params, batch, key)),
+        (first + np.arange(count), known), batch_size) * std + mean
     found = jax.device_get(prior.split(z))
     if keep is None:
       return found

@@ -8,7 +8,8 @@ Each run is one `python -m seqdiff.main` in `<workdir>/<config>-<seed>`, with
 the flags after `--`; one that is done is not done again, one that was stopped
 goes on. The results of all seeds of a config are merged into
 `<out>/<config>/<protocol>.json` and printed at the end, one table for each
-protocol. Judges are shared if they have a folder of their own, as above.
+protocol. Judges are shared if they have a folder of their own, as above; before
+--jobs of several runs, let one of them train the judges.
 """
 
 import argparse

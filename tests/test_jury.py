@@ -1,7 +1,6 @@
 """Tests of `jury`: what judges depend on, and whose accuracy is kept."""
 
 import dataclasses
-import time
 import types
 
 from etils import epath
@@ -20,7 +19,6 @@ from seqdiff.data.builders import mhad
 from seqdiff.evaluation import results
 from seqdiff.methods import judge as judge_lib
 from seqdiff.nets import classifiers
-from seqdiff.training import checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,50 +165,3 @@ def test_misspelt_option_of_the_judge_is_named():
   with pytest.raises(
       ValueError, match="config.eval.judge 'chanels'. Did you mean 'channels'"):
     build.judge(jury.judge_config(config, 0), build.dataset(config))
-
-
-def test_runs_that_share_judges_train_them_one_after_the_other(
-    config, tmp_path, monkeypatch, capsys):
-  config.eval.judge.update(workdir=str(tmp_path / 'shared'), num_judges=1)
-  dataset, workdir = build.dataset(config), epath.Path(tmp_path / 'run')
-  mark = tmp_path / 'shared' / '0' / 'in_use.txt'
-  mark.parent.mkdir(parents=True)
-  slept, seen = [], []
-
-  def sleep(seconds):
-    slept.append(seconds)
-    if len(slept) == 2:  # The other one is done.
-      mark.unlink()
-
-  def train(*args):
-    seen.append((len(slept), mark.read_text()))
-    if len(seen) == 2:
-      raise OSError('the disk is full')
-    return _trained({})
-
-  monkeypatch.setattr(time, 'sleep', sleep)
-  monkeypatch.setattr(build, 'judge', lambda *args: First(dataset.factors))
-  monkeypatch.setattr(run, 'train', train)
-  mark.write_text('/runs/other')
-  jury.jury(config, dataset, workdir)
-  assert seen == [(2, str(workdir))] and not mark.exists()
-  said = capsys.readouterr().out
-  assert 'Waits for the run /runs/other' in said and f'remove {mark}.' in said
-  mark.write_text(str(workdir))  # It was killed, and goes on.
-  with pytest.raises(OSError, match='full'):
-    jury.jury(config, dataset, workdir)
-  assert seen[1:] == [(2, str(workdir))] and not mark.exists()
-
-
-def test_a_mark_that_stays_is_an_error_in_the_end(
-    accuracy, tmp_path, monkeypatch):
-  monkeypatch.setattr(time, 'sleep', lambda seconds: None)
-  mark = tmp_path / 'judges' / '0' / 'in_use.txt'
-  mark.parent.mkdir(parents=True)
-  mark.write_text('/runs/killed')
-  with pytest.raises(ValueError, match='in_use.txt is there for 3610 s; exp'):
-    accuracy(1, 'test')
-  (mark.parent / 'checkpoints' / '1200').mkdir(parents=True)  # It is done.
-  monkeypatch.setattr(checkpoint, 'steps', lambda folder: [
-      int(p.name) for p in folder.iterdir()])
-  assert accuracy(1, 'test').counts['judges'] == 1

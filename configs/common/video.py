@@ -114,7 +114,7 @@ def _eval():
       seed=42,  # Of the sampling noise (released code: 42).
       num_shown=4,  # Rows and columns of the swap grid.
       judge=dict(
-          # None: inside. Runs that share it train a judge one at a time.
+          # None: inside. One run trains what others share, before they start.
           workdir=ml_collections.config_dict.placeholder(str),
           num_judges=1,
           network='lstm',  # Or 'r2plus1d', see seqdiff/nets/classifiers.py.

@@ -75,11 +75,7 @@ def exists(where: str | os.PathLike[str]) -> bool:
 
   What they do together depends on it: all must go the same way.
   """
-  return agree(jax.process_index() == 0 and locate(where).exists())
-
-
-def agree(found: bool) -> bool:
-  """What the first of all processes has found; all of them ask together."""
+  found = jax.process_index() == 0 and locate(where).exists()
   if jax.process_count() > 1:
     found = bool(multihost_utils.broadcast_one_to_all(np.array(found)))
   return found

@@ -61,6 +61,23 @@ def over_devices(sampler: Callable[..., Any]) -> Callable[..., Any]:
   return spread
 
 
+def in_batches(function: Callable[..., Any], given: Any, size: int) -> Any:
+  """What a function of examples gives for all of them, `size` at a time.
+
+  Args:
+    function: (*batches) -> tree of arrays, of as many examples each.
+    given: what it takes: trees of arrays, of one or more examples.
+    size: examples at once, at most.
+  """
+  parts, count = [], len(jax.tree.leaves(given)[0])
+  for start in range(0, count, size):
+    # The last batch begins anew with the first ones: all have one size.
+    index = np.arange(start, start + min(size, count)) % count
+    parts.append(jax.device_get(function(*jax.tree.map(
+        lambda a, index=index: np.asarray(a)[index], given))))
+  return jax.tree.map(lambda *a: np.concatenate(a)[:count], *parts)
+
+
 class _Copies:
   """Remembers what parameters were put, while these are alive."""
 
