@@ -3,8 +3,8 @@
   python -m seqdiff.main --config=configs/autoencoder_sprites32.py \\
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
-Not tuned, and not run to the end: half a batch took more than a second per step
-on one core.
+Not tuned; half an hour on one slow core. Results of one run are in
+configs/results/autoencoder_sprites32.
 """
 
 import ml_collections
@@ -15,4 +15,6 @@ from configs.common import small_latent
 
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
-  return small_latent.autoencoder(diffsda_sprites32.get_config().data)
+  config = small_latent.autoencoder(diffsda_sprites32.get_config().data)
+  config.data.batch_size = 16
+  return config

@@ -4,9 +4,12 @@
   python -m seqdiff.data.encode_latents \\
       --config=configs/diffsda_sprites32_latent.py <data>
   python -m seqdiff.main --config=configs/diffsda_sprites32_latent.py <data>
+  python -m seqdiff.main --config=configs/prior_sprites32.py:latent
+  python -m seqdiff.main --config=configs/prior_sprites32.py:latent \
+      --mode=explore
 
 with <data> = --config.data.data_dir=<folder given to seqdiff.data.prepare>. Not
-tuned.
+tuned; results of one run are in configs/results/diffsda_sprites32_latent.
 """
 
 import ml_collections
@@ -17,5 +20,8 @@ from configs.common import small_latent
 
 def get_config() -> ml_collections.ConfigDict:
   """The config."""
-  return small_latent.on_latents(
+  config = small_latent.on_latents(
       diffsda_sprites32.get_config(), 'autoencoder_sprites32')
+  config.train.num_steps = 6000
+  config.eval.judge.num_judges = 1
+  return config

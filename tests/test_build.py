@@ -91,6 +91,7 @@ PLACES = [
     ('method__static_frames', 3, lambda m: m.static_frames),
     ('method__recolour', True, lambda m: m.recolour),
     ('method__centre', True, lambda m: m.centre),
+    ('method__dynamic_dropout', 0.5, lambda m: m.dynamic_dropout),
     ('method__frames_per_step', 3, lambda m: m.frames_per_step),
     ('method__as_published', True, lambda m: _denoiser(m).as_published),
     ('method__remat', True, lambda m: _denoiser(m).remat),

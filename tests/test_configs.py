@@ -53,8 +53,9 @@ CONFIGS = sorted(
 
 
 # Their nets are those of other configs.
-_ALIKE = ('diffsda_celebv_hq', 'diffsda_mug_ablation', 'divid_mead',
-          'diffsda_voxceleb_ablation', 'divid_mhad_ablation')
+_ALIKE = ('diffsda_celebv_hq', 'diffsda_taichi', 'diffsda_mug_ablation',
+          'diffsda_voxceleb_ablation', 'divid_mead', 'divid_mhad_copy',
+          'divid_mhad_ablation')
 
 
 @pytest.fixture(params=[

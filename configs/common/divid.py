@@ -69,6 +69,7 @@ def _method():
       static_frames=none(int),
       recolour=False,
       centre=False,
+      dynamic_dropout=0.0,
       frames_per_step=none(int),
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
       remat=False,  # True: less memory, more time; or a policy, see UNet.

@@ -43,6 +43,7 @@ def _method():
       static_frames=ml_collections.config_dict.placeholder(int),  # Departure.
       recolour=False,  # Departure: True.
       centre=False,  # Departure: True.
+      dynamic_dropout=0.0,  # Departure: share of clips without dynamic codes.
       frames_per_step=ml_collections.config_dict.placeholder(int),  # Departure.
       dtype='float32',  # 'bfloat16': parameters, norms, losses stay float32.
       remat=False,  # True: less memory, more time; or a policy, see UNet.

@@ -5,6 +5,7 @@ r"""Speed, floating point operations and memory of a config.
       --beside=configs/quickstart_ablation.py:none --jobs=train_step --out=...
   ... --variants=none --jobs=train_step,loader,save,restore
   ... --jobs= --sweep=data.batch_size=8,16,32 --devices=1,2,4
+  ... --jobs= --choices=group_norm,lstm,frames,donation,uint8
 
 Training and swapping are measured beside another side, in turns on the same
 device: so many steps here, as many there, and again. A ratio is the median over
@@ -31,6 +32,9 @@ data.batch_size is that of the largest number, each device always has the same
 share, and `efficiency` is speed per device over that of the first number.
 JAX_NUM_CPU_DEVICES=4 makes devices on a CPU; these share the cores, so that
 there it shows no more than that it runs.
+
+--choices measures what was chosen without a switch, of sizes of its own,
+whatever the config: `choice/<name>/ratio`, see `choices.py`.
 """
 
 import os
@@ -42,6 +46,7 @@ from ml_collections import config_flags
 from seqdiff import cli
 from seqdiff import run
 from seqdiff import study
+from seqdiff.benchmark import choices
 from seqdiff.benchmark import measure
 from seqdiff.benchmark import sweeps
 from seqdiff.core import errors
@@ -63,6 +68,8 @@ _BESIDE = config_flags.DEFINE_config_file(
 _SWEEP = flags.DEFINE_multi_string(
     'sweep', [], '<section>.<key>=<value>,<value>,...; may be repeated.')
 _DEVICES = flags.DEFINE_list('devices', [], 'Numbers of devices, as 1,2,4.')
+_CHOICES = flags.DEFINE_list(
+    'choices', [], f'Of {", ".join(choices.CHOICES)}.')
 
 
 
@@ -77,6 +84,9 @@ def main() -> None:
   for job in _JOBS.value:
     if job not in measure.JOBS:
       raise errors.unknown_name('job', job, measure.JOBS)
+  for choice in _CHOICES.value:
+    if choice not in choices.CHOICES:
+      raise errors.unknown_name('choice', choice, choices.CHOICES)
   if storage.local(_OUT.value, '--out').exists():
     results.read(_OUT.value)  # Only an older result is replaced.
   if not _DEVICES.value:  # Else their number is the user's.
@@ -98,6 +108,7 @@ def main() -> None:
                        beside=other, **settings)
   metrics |= sweeps.sweep(swept, **settings)
   metrics |= sweeps.scale(shares, **settings)
+  metrics |= choices.measure(_CHOICES.value, **settings)
   results.write_file(_OUT.value, results.Result(
       protocol='benchmark', version=1, config=run.to_plain(config),
       seed=config.seed, step=0, metrics=metrics,

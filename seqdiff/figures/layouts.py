@@ -225,6 +225,12 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
         ),
         per='with',
     ),
+    'choices': Table(
+        'benchmark',
+        ('config', 'hardware'),
+        (Column('speed, over the plain way', 'choice/*/ratio', ''),),
+        per='choice',
+    ),
     'judge': Table(
         'judge',
         ('config', 'data set', 'step'),

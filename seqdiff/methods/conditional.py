@@ -13,8 +13,11 @@ frames, and with `recolour` its dynamic codes from a copy in random colours;
 with `centre` dynamic codes are always read from what differs from the mean
 frame: so neither can hold what the other is for (see `views`). Of series a
 value that is missing stands at 0 there, as the mean of the data, and is counted
-as such. `frames_per_step` decodes a random subset of the frames: without
-`static_frames` an unbiased estimate of the loss.
+as such. `dynamic_dropout` trains on a share of the clips without dynamic codes,
+as guidance without a classifier does (Ho and Salimans 2022, arXiv:2207.12598):
+here so that the static code learns to tell all it can on its own, and what it
+tells the dynamic codes need not. `frames_per_step` decodes a random subset of
+the frames: without `static_frames` an unbiased estimate of the loss.
 """
 
 import dataclasses
@@ -50,6 +53,8 @@ class Coder:
       in training; as few of them as possible are decoded too.
     recolour: whether the dynamic encoder sees random colours in training.
     centre: whether it sees each frame without the mean frame of its clip.
+    dynamic_dropout: share of the training clips that are decoded with dynamic
+      codes of 0.
     frames_per_step: None, or number of frames decoded per clip in training.
   """
 
@@ -60,6 +65,7 @@ class Coder:
   static_frames: int | None = None
   recolour: bool = False
   centre: bool = False
+  dynamic_dropout: float = 0.0
   frames_per_step: int | None = None
 
   def __post_init__(self):
@@ -69,6 +75,10 @@ class Coder:
         raise ValueError(
             f'method.{name}={count}, expected 1 or more frames, or None for '
             'all of them.')
+    if not 0.0 <= self.dynamic_dropout <= 1.0:
+      raise ValueError(
+          f'method.dynamic_dropout={self.dynamic_dropout}; expected a share of '
+          'the clips, 0 to 1.')
 
   def encode(
       self, params: types.Params, x: types.Array, mask: types.Array
@@ -129,6 +139,10 @@ class Coder:
     shown = {name: choose(a) for name, a in _shown(batch).items()}
     codes, penalty = self._limit_both(
         static, dynamic, shown['mask'], key, index)
+    if self.dynamic_dropout:
+      codes = dataclasses.replace(codes, dynamic=views.drop(
+          keys.named(key, 'dropped'), index, codes.dynamic,
+          self.dynamic_dropout))
     return shown, codes, penalty
 
   def _read_static(self, encode, x, mask, order):

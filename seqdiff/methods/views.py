@@ -96,3 +96,12 @@ def centre(x: types.Array, mask: types.Array) -> jax.Array:
   weight = shapes.expand_like(mask, x)
   total = jnp.sum(x * weight, axis=1, keepdims=True)
   return x - total / jnp.maximum(jnp.sum(weight, axis=1, keepdims=True), 1)
+
+
+def drop(
+    key: types.Key, index: types.Array, codes: types.Array, rate: float
+) -> jax.Array:
+  """Codes (B, ...) of which a share `rate` of the examples (B,) is all 0."""
+  draw = lambda k: jax.random.bernoulli(k, 1.0 - rate)
+  kept = jax.vmap(draw)(keys.per_example(key, index))
+  return codes * shapes.expand_like(kept, codes)

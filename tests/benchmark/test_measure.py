@@ -131,15 +131,19 @@ def test_jobs_without_a_pair_are_measured_alone(monkeypatch):
 
 def test_all_that_was_asked_for_is_in_one_result(monkeypatch, capsys, tmp_path):
   fake_work.put(monkeypatch, lambda config, _: 0.5)
+  monkeypatch.setattr(
+      command.choices, 'measure', lambda names, **settings: {
+          f'choice/{name}/ratio': 2.0 for name in names})
   path = tmp_path / 'speed.json'
   code, text = _call(
       monkeypatch, capsys, '--config=configs/quickstart.py', f'--out={path}',
       '--variants=none', '--jobs=save', '--sweep=data.batch_size=8,16',
-      '--sweep=method.hidden=4', '--devices=1,4')
+      '--sweep=method.hidden=4', '--devices=1,4', '--choices=uint8')
   assert not code, text
   metrics = results.read(path).metrics
   assert {name.rpartition('/')[0] for name in metrics} == {
-      '', 'save', 'scaling/1', 'scaling/4', 'sweep/method.hidden=4/train_step',
+      '', 'save', 'choice/uint8', 'scaling/1', 'scaling/4',
+      'sweep/method.hidden=4/train_step',
       'sweep/data.batch_size=8/train_step',
       'sweep/data.batch_size=16/train_step'}
 
@@ -149,6 +153,7 @@ def test_all_that_was_asked_for_is_in_one_result(monkeypatch, capsys, tmp_path):
     (('--out=x.json', '--variants=egaer'), 'variants=egaer, expected eager'),
     (('--out=x.json', '--config.method.name=divd'), "Unknown method 'divd'"),
     (('--out=x.json', '--jobs=swap,trainstep'), "job 'trainstep'.*train_step"),
+    (('--out=x.json', '--choices=grup_norm'), "'grup_norm'.*group_norm"),
     (('--out=x.json', '--sweep=data.batch=8'), "'data.batch'.*batch_size'"),
     (('--out=x.json', '--sweep=train.num_parts=3'), r'of 3 parts'),
     (('--out=x.json', '--devices=1,99'), "'99'; expected numbers from 1 to 8"),

@@ -20,6 +20,7 @@ from seqdiff.data import synthetic
 from seqdiff.figures import video
 
 av = pytest.importorskip('av')
+pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -135,7 +136,6 @@ OTHER = tuple(f'--data{change}' for change in (
     '.eval.judge.channels=4', '.eval.judge.hidden=4'))
 
 
-@pytest.mark.slow
 def test_a_model_swaps_and_is_judged_on_data_it_never_saw(
     workdir, cli, flags_of, monkeypatch):
   monkeypatch.setattr('seqdiff.data.disk.load', None)  # Its own are not read.

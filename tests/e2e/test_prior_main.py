@@ -14,6 +14,8 @@ from seqdiff import explore
 from seqdiff import prior
 from seqdiff.evaluation import results
 
+pytestmark = pytest.mark.slow
+
 SMALL = tuple(f'--config.{change}' for change in (
     'data.batch_size=8', 'data.eval_batch_size=8', 'method.layers=3',
     'method.expand=2', 'optim.warmup_steps=1', 'train.num_steps=6',

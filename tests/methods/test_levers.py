@@ -180,6 +180,38 @@ def test_only_dynamic_codes_see_the_clip_recoloured_and_then_centred(
   assert np.abs(seen['dynamic'] - x[:, :, 0, 0]).max() > 0.05
 
 
+def test_a_share_of_the_clips_is_decoded_without_dynamic_codes():
+  batch = _numbered([1] * 6)
+  batch['x'] = batch['x'] + 1.0  # So that no code is 0 by itself.
+  seen, (_, parts) = _see(
+      Pixels(gaussian=True), batch, dynamic_dropout=0.3, dynamic_kl=1.0,
+      frames_per_step=3)
+  plain, (_, priced) = _see(
+      Pixels(gaussian=True), batch, dynamic_kl=1.0, frames_per_step=3)
+  dropped = np.all(seen['dynamic'] == 0.0, axis=(1, 2))
+  # Four standard errors of 900 clips.
+  assert abs(dropped.mean() - 0.3) < 4 * (0.21 / 900) ** 0.5
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+  close(seen['dynamic'][~dropped], plain['dynamic'][~dropped])
+  close(seen['static'], plain['static'])
+  close(parts['dynamic_kl'], priced['dynamic_kl'])
+  # Whoever else is in the batch, and in training only.
+  part, _ = _see(
+      Pixels(gaussian=True), {k: a[450:] for k, a in batch.items()},
+      dynamic_dropout=0.3, dynamic_kl=1.0, frames_per_step=3)
+  np.testing.assert_array_equal(
+      part['dynamic'] == 0.0, seen['dynamic'][450:] == 0.0)
+  tested, _ = _see(Pixels(), batch, dynamic_dropout=1.0, train=False)
+  np.testing.assert_array_equal(
+      tested['dynamic'][..., 0], np.tile(np.arange(1.0, 7.0), (900, 1)))
+
+
+@pytest.mark.parametrize('rate', [-0.1, 1.1])
+def test_share_without_dynamic_codes_must_be_a_share(rate):
+  with pytest.raises(ValueError, match=f'dynamic_dropout={rate}.*0 to 1'):
+    diffsda.DiffSDA(encoder=Pixels(), denoiser=Echo(), dynamic_dropout=rate)
+
+
 def test_each_pass_of_the_nets_has_its_own_dropout():
   class Spy:
     def __init__(self, net):
