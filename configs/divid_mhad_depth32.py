@@ -27,12 +27,12 @@ def get_config() -> ml_collections.ConfigDict:
   config.method = small.method
   config.method.update(
       image_channels=1, recolour=False, centre=False, static_dim=32,
-      dynamic_dim=32, dynamic_kl=1e-7,
+      dynamic_dim=32, dynamic_kl=1e-7, dynamic_dropout=0.0,
       orthogonality=1e-7)  # By figures/choose_lambda.py.
   with config.method.unlocked():
     config.method.static_kl = config.method.static_frames = None
-  config.method.encoder.residual = True
-  config.method.denoiser.patch_size = 4
+  config.method.encoder.update(residual=True, pre_norm=False)
+  config.method.denoiser.update(attention_levels=(0, 1), patch_size=4)
   config.optim = small.optim
   config.train.update(num_steps=6000, save_every=500)
   config.sampler.update(num_steps=6, clip=1.0)

@@ -54,7 +54,7 @@ class Coder:
     recolour: whether the dynamic encoder sees random colours in training.
     centre: whether it sees each frame without the mean frame of its clip.
     dynamic_dropout: share of the training clips that are decoded with dynamic
-      codes of 0.
+      codes of 0; of these no loss sees the codes, but for their price.
     frames_per_step: None, or number of frames decoded per clip in training.
   """
 

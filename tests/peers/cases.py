@@ -124,9 +124,10 @@ def _divid_puppets():
   config = divid_puppets.get_config()
   config.method.update(
       static_dim=6, dynamic_dim=6, static_kl=0.02, dynamic_kl=0.01,
-      orthogonality=0.02)
+      orthogonality=0.02, dynamic_dropout=0.0)
   config.method.backbone.update(channels=8, features=7)
-  config.method.encoder.update(layers=1, width=8, heads=2, hidden=10)
+  config.method.encoder.update(
+      layers=1, width=8, heads=2, hidden=10, pre_norm=False)
   config.method.denoiser.update(
       channels=8, groups=4, heads=2, multipliers=(1,), attention_levels=(0,))
   config.method.diffusion.update(prediction='v', norm='l1')

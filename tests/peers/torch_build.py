@@ -28,6 +28,7 @@ def from_config(
   assert not (latents and config.first_stage.frames), 'the peer has no frames'
   assert not (latents and image_size is None), 'latents are smaller than clips'
   options = config.method.to_dict()
+  assert not options.pop('dynamic_dropout'), 'the peer has no dynamic_dropout'
   make = {'diffsda': _diffsda, 'divid': _divid}.get(options.pop('name'))
   if make is None:
     raise ValueError(
