@@ -5,11 +5,11 @@
       --config=configs/diffsda_sprites32_latent.py <data>
   python -m seqdiff.main --config=configs/diffsda_sprites32_latent.py <data>
   python -m seqdiff.main --config=configs/prior_sprites32.py:latent
-  python -m seqdiff.main --config=configs/prior_sprites32.py:latent \
+  python -m seqdiff.main --config=configs/prior_sprites32.py:latent \\
       --mode=explore
 
 with <data> = --config.data.data_dir=<folder given to seqdiff.data.prepare>. Not
-tuned; results of one run are in configs/results/diffsda_sprites32_latent.
+tuned, and not judged yet.
 """
 
 import ml_collections

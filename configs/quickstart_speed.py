@@ -4,6 +4,8 @@
       --beside=configs/quickstart.py --jobs=train_step --out=...
   python -m seqdiff.benchmark --config=configs/quickstart_speed.py:nfe63 \\
       --beside=configs/quickstart.py --jobs=swap --out=...
+  python -m seqdiff.benchmark --config=configs/quickstart_speed.py:choices \\
+      --jobs= --choices=group_norm,lstm,frames,donation,uint8 --out=...
 
 What was expected of each on a CPU, in steps or swaps per second over those of
 the quickstart, before it was measured (configs/results/quickstart_speed-*):
@@ -17,6 +19,9 @@ the quickstart, before it was measured (configs/results/quickstart_speed-*):
   mesh        1: the same program
   all_frames  0.25: 12 frames are decoded in place of 2, all are encoded anyway
   nfe63       0.127: 63 evaluations of the network in place of 8
+
+`choices` changes nothing: its result is what seqdiff/benchmark/choices.py
+measures, of sizes of its own.
 """
 
 import ml_collections
@@ -32,6 +37,7 @@ ROWS = {
     'mesh': {'train.parallel': 'mesh'},
     'all_frames': {'method.frames_per_step': None},
     'nfe63': {'sampler.name': 'heun', 'sampler.num_steps': 32},
+    'choices': {},
 }
 
 

@@ -1,7 +1,7 @@
 """What was chosen without a switch, beside the plain way that it replaced.
 
 What was expected of each on a CPU, as a ratio of speeds, before it was measured
-(`choice/<name>/ratio` in configs/results/quickstart/benchmark.json):
+(`choice/<name>/ratio`, configs/results/quickstart_speed-choices):
 
   group_norm  1.5: GroupNorm with scale and shift in one multiply-add, beside
               that of Flax followed by both; value and gradient

@@ -229,6 +229,7 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
         'benchmark',
         ('config', 'hardware'),
         (Column('speed, over the plain way', 'choice/*/ratio', ''),),
+        variants=True,
         per='choice',
     ),
     'judge': Table(
