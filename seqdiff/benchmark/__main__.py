@@ -72,7 +72,6 @@ _CHOICES = flags.DEFINE_list(
     'choices', [], f'Of {", ".join(choices.CHOICES)}.')
 
 
-
 def main() -> None:
   """Measures and writes one result file."""
   config = cli.require_config()

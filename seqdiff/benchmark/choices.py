@@ -4,13 +4,13 @@ What was expected of each on a CPU, as a ratio of speeds, before it was measured
 (`choice/<name>/ratio`, configs/results/quickstart_speed-choices):
 
   group_norm  1.5: GroupNorm with scale and shift in one multiply-add, beside
-              that of Flax followed by both; value and gradient
+              that of Flax followed by both; gradient
   lstm        2: a layer with one product for all inputs and one for the
               gradient of the state kernel, beside Flax's `nn.RNN` of an
-              `OptimizedLSTMCell`; value and gradient
+              `OptimizedLSTMCell`; gradient
   frames      above 10: convolutions of all frames at once, beside a
               `jax.lax.scan` over the frames, in which XLA's gradient of a
-              convolution is slow on CPUs; value and gradient
+              convolution is slow on CPUs; gradient
   donation    a little above 1: an update of Adam that writes over the old
               parameters, beside one that keeps them until it is done
   uint8       3: clips that become float32 on the device, beside on the host
@@ -127,9 +127,9 @@ def _uint8() -> tuple[Side, Side]:
   x = np.random.default_rng(0).integers(
       256, size=(8, 10, 128, 128, 3), dtype=np.uint8)
   to_float = jax.jit(data_batch.to_float)
-  on_host = lambda: x.astype(np.float32) / 127.5 - 1.0
+  on_host = lambda: jax.device_put(data_batch.to_float(x))
   return (lambda: jax.block_until_ready(to_float(x)),
-          lambda: jax.block_until_ready(jax.device_put(on_host())))
+          lambda: jax.block_until_ready(on_host()))
 
 
 CHOICES = {'group_norm': _group_norm, 'lstm': _lstm, 'frames': _frames,
