@@ -23,5 +23,4 @@ def get_config() -> ml_collections.ConfigDict:
   config = small_latent.on_latents(
       diffsda_sprites32.get_config(), 'autoencoder_sprites32')
   config.train.num_steps = 6000
-  config.eval.judge.num_judges = 1
   return config

@@ -55,7 +55,7 @@ CONFIGS = sorted(
 # Their nets are those of other configs.
 _ALIKE = ('diffsda_celebv_hq', 'diffsda_taichi', 'diffsda_mug_ablation',
           'diffsda_voxceleb_ablation', 'divid_mead', 'divid_mhad_copy',
-          'divid_mhad_ablation')
+          'divid_mhad_ablation', 'divid_mhad_depth64')
 
 
 @pytest.fixture(params=[

@@ -78,14 +78,7 @@ def measure(
 
 def _check_peer(config, jobs, variants) -> None:
   """Raises ValueError for a job that the peer of a config cannot do."""
-  if not variants:
-    return
-  if 'dynamic_dropout' in config.method and config.method.dynamic_dropout:
-    raise ValueError(
-        f'--variants={",".join(variants)} with config.method.dynamic_dropout='
-        f'{config.method.dynamic_dropout}; expected a method that the PyTorch '
-        'peer has. Set --variants=none, or method.dynamic_dropout=0.')
-  if 'first_stage' not in config:
+  if not variants or 'first_stage' not in config:
     return
   if config.first_stage.frames:
     raise ValueError(

@@ -153,8 +153,6 @@ def test_all_that_was_asked_for_is_in_one_result(monkeypatch, capsys, tmp_path):
     (('--out=x.json', '--variants=egaer'), 'variants=egaer, expected eager'),
     (('--out=x.json', '--config.method.name=divd'), "Unknown method 'divd'"),
     (('--out=x.json', '--jobs=swap,trainstep'), "job 'trainstep'.*train_step"),
-    (('--out=x.json', '--config.method.dynamic_dropout=0.5'),
-     'variants=eager with .*dynamic_dropout=0.5; expected a method'),
     (('--out=x.json', '--choices=grup_norm'), "'grup_norm'.*group_norm"),
     (('--out=x.json', '--sweep=data.batch=8'), "'data.batch'.*batch_size'"),
     (('--out=x.json', '--sweep=train.num_parts=3'), r'of 3 parts'),

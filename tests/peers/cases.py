@@ -112,8 +112,14 @@ def _divid(**kwargs):
 
 
 def _divid_ablations():
-  """LSTM, AdaGN, the other schedule, and the other reading of the MLP."""
+  """LSTM, AdaGN, the other schedule, and the other reading of the MLP.
+
+  Features are those of an image encoder of the paper's layout.
+  """
   config, size, frames = _divid()
+  config.method.backbone = ml_collections.ConfigDict(dict(
+      kind='ldm', features=2, channels=4, multipliers=(1, 2), num_blocks=1,
+      attention_levels=(1,), groups=2))
   config.method.encoder.update(aggregator='lstm', static_layers=1)
   config.method.denoiser.update(attention='self', attention_levels=(1,))
   config.method.diffusion.schedule = 'linear'
@@ -124,10 +130,9 @@ def _divid_puppets():
   config = divid_puppets.get_config()
   config.method.update(
       static_dim=6, dynamic_dim=6, static_kl=0.02, dynamic_kl=0.01,
-      orthogonality=0.02, dynamic_dropout=0.0)
+      orthogonality=0.02, dynamic_dropout=0.05)  # Of one of the two clips.
   config.method.backbone.update(channels=8, features=7)
-  config.method.encoder.update(
-      layers=1, width=8, heads=2, hidden=10, pre_norm=False)
+  config.method.encoder.update(layers=1, width=8, heads=2, hidden=10)
   config.method.denoiser.update(
       channels=8, groups=4, heads=2, multipliers=(1,), attention_levels=(0,))
   config.method.diffusion.update(prediction='v', norm='l1')

@@ -50,7 +50,12 @@ def test_losses_and_all_gradients_agree(case):
   their_parts, their_grads = theirs.losses(case)
   our_parts, our_grads = ours.losses(case)
   cases.assert_all_agree(their_parts, our_parts)
-  cases.assert_all_agree(their_grads, weights.convert(case.model, our_grads))
+  our_grads = weights.convert(case.model, our_grads)
+  for name in [name for name in our_grads if name.endswith('.k.bias')]:
+    # What is added to all keys alike changes no attention.
+    for grads in our_grads, their_grads:
+      assert np.max(np.abs(np.asarray(grads.pop(name)))) < 1e-6, name
+  cases.assert_all_agree(their_grads, our_grads)
 
 
 @pytest.mark.parametrize('case', cases.SOLVERS, indirect=True)

@@ -118,11 +118,7 @@ def small():
 @pytest.fixture(scope='module')
 def small_divid():
   """A shrunk DiViD on both sides."""
-  config = divid_puppets.get_config()
-  # What the peer does not have.
-  config.method.dynamic_dropout = 0.0
-  config.method.encoder.pre_norm = False
-  return _small(config)
+  return _small(divid_puppets.get_config())
 
 
 @pytest.fixture(params=['small', 'small_divid'])

@@ -64,9 +64,12 @@ class Case(cases.Case):
       dynamic = normal('dynamic', count, m.dynamic_dim)
     if m.recolour:
       mix, curves = views.random_colours(named('colours'), index, x.shape[-1])
+    kept = views.drop(
+        named('dropped'), index, np.ones(len(x), np.float32),
+        m.dynamic_dropout)
     return torch_conditional.Noise(**to_torch(dict(
         order=order, static=static, dynamic=dynamic, level=level,
-        eps=cases.frames_first(eps), mix=mix, curves=curves)))
+        eps=cases.frames_first(eps), mix=mix, curves=curves, kept=kept)))
 
 
 @functools.cache

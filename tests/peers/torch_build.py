@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tests.peers import torch_autoencoder
 from tests.peers import torch_conditional
 from tests.peers import torch_diffsda
 from tests.peers import torch_divid
@@ -28,7 +29,6 @@ def from_config(
   assert not (latents and config.first_stage.frames), 'the peer has no frames'
   assert not (latents and image_size is None), 'latents are smaller than clips'
   options = config.method.to_dict()
-  assert not options.pop('dynamic_dropout'), 'the peer has no dynamic_dropout'
   make = {'diffsda': _diffsda, 'divid': _divid}.get(options.pop('name'))
   if make is None:
     raise ValueError(
@@ -94,7 +94,7 @@ def _divid(options, size):
   static, dynamic = codes.values()
   frames, features = _frames(options.pop('backbone'), channels, size, remat)
   net, encoder = _denoiser(options), options.pop('encoder')
-  for name in 'causal', 'pre_norm', 'scale_inputs':
+  for name in 'causal', 'scale_inputs':
     assert not encoder.pop(name), f'the peer has no {name}'
   encoder.pop('kernel_init')  # Weights are copied.
   assert not options.pop('token_types'), 'the peer has no kinds of tokens'
@@ -122,8 +122,16 @@ def _frames(net, channels, size, remat):
     return nn.Identity(), channels * size**2
   if kind == 'convnet':
     return torch_nets.ConvNet(channels, size, **net), net['features']
+  if kind == 'ldm':
+    encoder = torch_autoencoder.Encoder(
+        channels, net['features'], ch=net['channels'],
+        ch_mult=net['multipliers'], num_res_blocks=net['num_blocks'],
+        attn_levels=net['attention_levels'], groups=net['groups'])
+    side = size // 2 ** (len(net['multipliers']) - 1)
+    return encoder, net['features'] * side**2
   if kind != 'unet':
-    raise ValueError(f'frames by {kind!r}, expected unet, convnet or flat.')
+    raise ValueError(
+        f'frames by {kind!r}, expected unet, convnet, ldm or flat.')
   return torch_unet.UNet(channels, 1, remat=remat, **net), size**2
 
 

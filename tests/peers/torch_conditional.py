@@ -33,6 +33,7 @@ class Noise:
     eps: (B, n, ...).
     mix: (B, C, C), how the dynamic encoder sees channels averaged.
     curves: (B, C, K), its tone curves at brightness 1/K, 2/K, ..., 1.
+    kept: (B,), 0 for clips that are decoded without dynamic codes, or 1.
   """
 
   order: torch.Tensor | None = None
@@ -42,6 +43,7 @@ class Noise:
   eps: torch.Tensor | None = None
   mix: torch.Tensor | None = None
   curves: torch.Tensor | None = None
+  kept: torch.Tensor | None = None
 
 
 class Conditional(nn.Module, abc.ABC):
@@ -58,6 +60,8 @@ class Conditional(nn.Module, abc.ABC):
       training, other ones than the decoded if the clip has enough.
     recolour: the dynamic encoder sees random colours in training.
     centre: it sees how each frame differs from the mean frame, always.
+    dynamic_dropout: share of the clips of a training step that are decoded
+      with dynamic codes of 0.
     frames_per_step: None, or number of frames decoded in training.
     count_missing: the loss is a mean over all values, observed or not.
     noise_draws: how often a training step repeats each clip.
@@ -75,6 +79,7 @@ class Conditional(nn.Module, abc.ABC):
       static_frames: int | None = None,
       recolour: bool = False,
       centre: bool = False,
+      dynamic_dropout: float = 0.0,
       frames_per_step: int | None = None,
       count_missing: bool = False,
       noise_draws: int = 1,
@@ -85,6 +90,7 @@ class Conditional(nn.Module, abc.ABC):
     self.kl_weights = {'static': static_kl, 'dynamic': dynamic_kl}
     self.static_frames, self.frames_per_step = static_frames, frames_per_step
     self.recolour, self.centre = recolour, centre
+    self.dynamic_dropout = dynamic_dropout
     self.count_missing, self.noise_draws = count_missing, noise_draws
 
   @abc.abstractmethod
@@ -158,6 +164,11 @@ class Conditional(nn.Module, abc.ABC):
     else:
       static, dynamic = self._read_all(x, mask)
     static, dynamic, parts = self._limit_both(static, dynamic, mask, noise)
+    if self.training and self.dynamic_dropout:
+      kept = noise.kept
+      if kept is None:
+        kept = torch.rand(len(x), device=x.device) >= self.dynamic_dropout
+      dynamic = kept[:, None, None] * dynamic
     error = self.denoising(x, static, dynamic, noise, step)
     more, reported = self.penalties(static, dynamic, mask, count)
     parts = {'denoising': self._mean(error, mask, observed) / share,

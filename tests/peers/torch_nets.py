@@ -124,7 +124,7 @@ class ResidualEncoder(nn.Module):
   Args:
     frames: a net for each frame.
     features: size of what it gives, flattened.
-    aggregator: 'transformer' (norm last, ReLU), or 'lstm' (bidirectional).
+    aggregator: 'transformer' (ReLU), or 'lstm' (bidirectional).
     layers: of the aggregator.
     width: of the projected residuals.
     heads: of the transformer.
@@ -133,6 +133,7 @@ class ResidualEncoder(nn.Module):
     dropout: of the transformer.
     residual: False: features are not subtracted.
     feature_norm: features are normalised first.
+    pre_norm: the transformer's norms come first, and one at its end.
   """
 
   frame_by_frame = False
@@ -153,6 +154,7 @@ class ResidualEncoder(nn.Module):
       dropout: float,
       residual: bool,
       feature_norm: bool,
+      pre_norm: bool,
       dtype: torch.dtype = torch.float32,
   ):
     super().__init__()
@@ -169,8 +171,10 @@ class ResidualEncoder(nn.Module):
       self.dropout = nn.Dropout(dropout)
       self.layers = nn.ModuleList([
           nn.TransformerEncoderLayer(
-              width, heads, hidden, dropout, batch_first=True)
+              width, heads, hidden, dropout, batch_first=True,
+              norm_first=pre_norm)
           for _ in range(layers)])
+      self.last_norm = nn.LayerNorm(width) if pre_norm else nn.Identity()
     elif aggregator == 'lstm':
       self.lstm = nn.LSTM(
           width, width, layers, batch_first=True, bidirectional=True)
@@ -195,6 +199,7 @@ class ResidualEncoder(nn.Module):
       h = self.dropout(h + sinusoids(places, h.shape[2]).to(h.dtype))
       for layer in self.layers:
         h = layer(h, src_key_padding_mask=None if mask is None else ~mask)
+      h = self.last_norm(h)
     else:
       h = _unpack(self.lstm(_pack(h, mask))[0], mask)
     return self.static_head(static), self.dynamic_head(h)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.peers import torch_autoencoder
 from tests.peers import torch_conditional
 from tests.peers import torch_nets
 from tests.peers import torch_skip_mlp
@@ -69,7 +70,8 @@ def _rules(model) -> Iterator[Rule]:
   for name, net in (
       ('encoder.frames', encoder.frames), ('denoiser.net', denoiser.net)):
     rules = {torch_unet.UNet: _unet, torch_nets.ConvNet: _convnet,
-             torch_skip_mlp.SkipMLP: _skip_mlp}.get(type(net))
+             torch_skip_mlp.SkipMLP: _skip_mlp,
+             torch_autoencoder.Encoder: _image_encoder}.get(type(net))
     if rules is not None:  # Else it has no parameters.
       yield from rules(name, f'{name.split(".")[0]}/backbone', net)
   if isinstance(encoder, torch_nets.ResidualEncoder):
@@ -167,6 +169,40 @@ def _convnet(torch_name, our_name, net) -> Iterator[Rule]:
       f'{torch_name}.features', f'{our_name}/features', net.out_channels)
 
 
+def _image_encoder(torch_name, our_name, net) -> Iterator[Rule]:
+  yield from _conv(f'{torch_name}.conv_in', f'{our_name}/head')
+  for i, level in enumerate(net.down):
+    there, here = f'{torch_name}.down.{i}', f'{our_name}/down_{i}'
+    for j, block in enumerate(level.block):
+      yield from _image_block(f'{there}.block.{j}', f'{here}_block_{j}', block)
+    for j in range(len(level.attn)):
+      yield from _image_attention(f'{there}.attn.{j}', f'{here}_attention_{j}')
+    if hasattr(level, 'downsample'):
+      yield from _conv(f'{there}.downsample.conv', f'{here}_stride')
+  there, here = f'{torch_name}.mid', f'{our_name}/middle'
+  yield from _image_block(
+      f'{there}.block_1', f'{here}_block_0', net.mid.block_1)
+  yield from _image_block(
+      f'{there}.block_2', f'{here}_block_1', net.mid.block_2)
+  yield from _image_attention(f'{there}.attn_1', f'{here}_attention')
+  yield from _norm(f'{torch_name}.norm_out', f'{our_name}/tail_norm')
+  yield from _conv(f'{torch_name}.conv_out', f'{our_name}/tail')
+
+
+def _image_block(torch_name, our_name, block) -> Iterator[Rule]:
+  for i in 1, 2:
+    yield from _norm(f'{torch_name}.norm{i}', f'{our_name}/norm_{i}')
+    yield from _conv(f'{torch_name}.conv{i}', f'{our_name}/conv_{i}')
+  if hasattr(block, 'nin_shortcut'):
+    yield from _conv(f'{torch_name}.nin_shortcut', f'{our_name}/shortcut')
+
+
+def _image_attention(torch_name, our_name) -> Iterator[Rule]:
+  yield from _norm(f'{torch_name}.norm', f'{our_name}/norm')
+  for there, here in zip(('q', 'k', 'v', 'proj_out'), ('q', 'k', 'v', 'out')):
+    yield from _conv(f'{torch_name}.{there}', f'{our_name}/{here}')
+
+
 def _skip_mlp(torch_name, our_name, net) -> Iterator[Rule]:
   last = len(net.layers)
   for i, affines in enumerate(net.affines):
@@ -202,8 +238,11 @@ def _head(torch_name, our_name, head) -> Iterator[Rule]:
 
 def _residual_encoder(encoder, channels) -> Iterator[Rule]:
   """Without a net of its own it flattens images of so many channels."""
-  flat = isinstance(encoder.frames, torch.nn.Identity)
-  first = channels if flat else 1
+  first = 1
+  if isinstance(encoder.frames, torch.nn.Identity):
+    first = channels
+  elif isinstance(encoder.frames, torch_autoencoder.Encoder):
+    first = encoder.frames.conv_out.out_channels
   if isinstance(encoder.norm, torch.nn.LayerNorm):
     yield from _norm('encoder.norm', 'encoder/feature_norm', first)
   layers = range(len(encoder.static_layers))
@@ -223,6 +262,8 @@ def _residual_encoder(encoder, channels) -> Iterator[Rule]:
     for i in range(len(encoder.layers)):
       yield from _transformer_layer(
           f'encoder.layers.{i}', 'encoder/transformer', i)
+    if isinstance(encoder.last_norm, torch.nn.LayerNorm):
+      yield from _norm('encoder.last_norm', 'encoder/transformer/last_norm')
 
 
 def _transformer_layer(torch_name, our_name, i) -> Iterator[Rule]:
