@@ -4,12 +4,12 @@
   python -m seqdiff.data.encode_latents \\
       --config=configs/diffsda_sprites32_latent.py <data>
   python -m seqdiff.main --config=configs/diffsda_sprites32_latent.py <data>
-  python -m seqdiff.main --config=configs/prior_sprites32.py:latent
-  python -m seqdiff.main --config=configs/prior_sprites32.py:latent \\
+  python -m seqdiff.main --config=configs/prior_sprites32_latent.py
+  python -m seqdiff.main --config=configs/prior_sprites32_latent.py \\
       --mode=explore
 
-with <data> = --config.data.data_dir=<folder given to seqdiff.data.prepare>. Not
-tuned, and not judged yet.
+with <data> = --config.data.data_dir=<folder given to seqdiff.data.prepare>.
+Results are in configs/results/diffsda_sprites32_latent, of one seed; not tuned.
 """
 
 import ml_collections

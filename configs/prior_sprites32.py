@@ -4,9 +4,8 @@
   python -m seqdiff.main --config=configs/prior_sprites32.py --mode=explore
 
 after configs/diffsda_sprites32.py was run; `:independent` as in
-configs/prior.py, `:latent` after configs/diffsda_sprites32_latent.py.
-Departures from the paper: codes are brought to unit size, and 100 steps of the
-sampler in place of 1,000.
+configs/prior.py. Departures from the paper: codes are brought to unit size, and
+100 steps of the sampler in place of 1,000.
 """
 
 import ml_collections
@@ -14,16 +13,15 @@ import ml_collections
 from configs import prior
 from seqdiff.core import errors
 
-_VARIANTS = ('dependent', 'independent', 'latent')
+_VARIANTS = ('dependent', 'independent')
 
 
 def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
-  """The config; variant 'dependent', 'independent' or 'latent'."""
+  """The config; variant 'dependent' or 'independent'."""
   if variant not in _VARIANTS:
     raise errors.unknown_name('variant', variant, _VARIANTS)
-  on_latents = variant == 'latent'
-  config = prior.get_config('dependent' if on_latents else variant)
-  config.model.workdir = 'runs/diffsda_sprites32' + '_latent' * on_latents
+  config = prior.get_config(variant)
+  config.model.workdir = 'runs/diffsda_sprites32'
   config.method.standardise = True
   config.sampler.num_steps = 100
   config.train.num_steps = 10_000

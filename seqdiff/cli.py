@@ -19,6 +19,7 @@ from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
 from seqdiff import distributed
+from seqdiff import study
 from seqdiff.core import cores
 from seqdiff.core import errors
 
@@ -33,10 +34,9 @@ _NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
               '--config=configs/quickstart.py.')
 
 
-def config_name() -> str:
-  """Name of the config file, without folder and ending."""
-  return pathlib.Path(
-      config_flags.get_config_filename(flags.FLAGS['config'])).stem
+def config_name(flag: str = 'config') -> str:
+  """The name of what a flag has given: 'a-b' of --config=configs/a.py:b."""
+  return study.name_of(config_flags.get_config_filename(flags.FLAGS[flag]))
 
 
 def run(main: Callable[[], None]) -> None:

@@ -33,7 +33,7 @@ from seqdiff.core import storage
 
 _WORKDIR = flags.DEFINE_string(
     'workdir', None, 'Run directory, a folder or gs://<bucket>/<folder>; '
-    'default runs/<name of the config file>.')
+    'default runs/<config>, or runs/<config>-<variant>.')
 _MODE = flags.DEFINE_string(
     'mode', 'train', f'One of {", ".join(modes.MODES)}.')
 _A = flags.DEFINE_string(

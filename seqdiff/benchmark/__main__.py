@@ -45,7 +45,6 @@ from ml_collections import config_flags
 
 from seqdiff import cli
 from seqdiff import run
-from seqdiff import study
 from seqdiff.benchmark import choices
 from seqdiff.benchmark import measure
 from seqdiff.benchmark import sweeps
@@ -78,7 +77,7 @@ def main() -> None:
   if _OUT.value is None:
     raise ValueError(
         '--out is missing; expected the path of the result file, such as '
-        f'--out=configs/results/{_row("config")}/benchmark.json.')
+        f'--out=configs/results/{cli.config_name()}/benchmark.json.')
   variants = _variants()
   for job in _JOBS.value:
     if job not in measure.JOBS:
@@ -100,7 +99,7 @@ def main() -> None:
   start = time.perf_counter()
   other = None
   if _BESIDE.value is not None:
-    other = _row('beside'), _BESIDE.value
+    other = cli.config_name('beside'), _BESIDE.value
   metrics = {}
   if _JOBS.value:
     metrics |= measure.measure(config, jobs=_JOBS.value, variants=variants,
@@ -130,12 +129,6 @@ def _variants() -> list[str]:
       raise ValueError(
           f'--variants={variant}, expected eager, compile or both, or none.')
   return variants
-
-
-def _row(flag: str) -> str:
-  """Name of the row of a config that a flag has given."""
-  return study.name_of(
-      config_flags.get_config_filename(flags.FLAGS[flag]))
 
 
 if __name__ == '__main__':

@@ -20,8 +20,8 @@ def main() -> None:
   config = cli.require_config()
   if 'first_stage' not in config:
     raise ValueError(
-        f'configs/{cli.config_name()}.py has no section first_stage; expected '
-        'a config of a latent method, such as configs/divid_mhad.py.')
+        f'{cli.config_name()} has no section first_stage; expected a '
+        'config of a latent method, such as configs/divid_mhad.py.')
   cli.use_all_cores(config)
   dataset = build.dataset(config)
   statistics = first_stage.encode(

@@ -154,9 +154,12 @@ class TestFlags:
     assert cli(QUICK, '--config.method.static_kl=0.25').code == 0
     assert given[0][0].method.static_kl == 0.25
 
-  def test_run_is_named_after_its_config(self, cli, given):
-    assert cli(QUICK).code == 0
-    assert given[0][1] == pathlib.Path('runs/quickstart')
+  @pytest.mark.parametrize('config, name', [
+      ('quickstart.py', 'quickstart'),
+      ('quickstart_ablation.py:noise', 'quickstart_ablation-noise')])
+  def test_run_is_named_after_its_config(self, cli, given, config, name):
+    assert cli(f'--config=configs/{config}').code == 0
+    assert given[0][1] == pathlib.Path('runs') / name
 
 
 def _run(*args, **env):
