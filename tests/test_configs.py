@@ -53,9 +53,12 @@ CONFIGS = sorted(
 
 
 # Their nets are those of other configs.
-_ALIKE = ('diffsda_celebv_hq', 'diffsda_taichi', 'diffsda_mug_ablation',
-          'diffsda_voxceleb_ablation', 'divid_mead', 'divid_mhad_copy',
-          'divid_mhad_ablation', 'divid_mhad_depth64')
+_ALIKE = (
+    'diffsda_celebv_hq', 'diffsda_frames', 'diffsda_frames_latent',
+    'diffsda_mug_ablation', 'diffsda_sprites', 'diffsda_sprites32_ablation',
+    'diffsda_taichi', 'diffsda_voxceleb_ablation', 'divid_mead',
+    'divid_mhad_ablation', 'divid_mhad_copy', 'divid_mhad_depth32_ablation',
+    'divid_mhad_depth64', 'divid_mhad_pixels')
 
 
 @pytest.fixture(params=[

@@ -88,9 +88,10 @@ class Coder:
 
   def _init_encoder(self, key, batch):
     """Fresh parameters of the encoder, and the codes that they give."""
-    seen, mask = _seen(batch), batch['mask']
-    params = self.encoder.init(keys.named(key, 'encoder'), seen, mask)
-    return params, self._codes(params, seen, mask)[0]
+    mask = batch['mask']
+    (static, dynamic), params = self.encoder.init_with_output(
+        keys.named(key, 'encoder'), _seen(batch), mask)
+    return params, self._limit_both(static, dynamic, mask)[0]
 
   def _codes(self, params, x, mask):
     """The codes (their means, if Gaussian) and the penalties on them (B,)."""

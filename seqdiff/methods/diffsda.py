@@ -135,6 +135,7 @@ class DiffSDA(conditional.Conditional):
     """D(x, sigma) of the clips with these factors; sigma () or (B, T)."""
     inner = self._denoise(params, factors)
 
+    @jax.jit  # Solvers call it in several places; it is traced once.
     def denoise(x, sigma):
       sigma = jnp.broadcast_to(sigma, x.shape[:2])
       return self.diffusion.denoise(inner, x, sigma)

@@ -161,6 +161,7 @@ class DiViD(conditional.Conditional):
     """(x_t, t ()) -> estimates of x0 and eps of the clips with these codes."""
     net = self._denoise(params, factors)
 
+    @jax.jit  # Solvers call it in several places; it is traced once.
     def estimate(x, t):
       t = jnp.broadcast_to(t, x.shape[:2])
       x0, eps = self.diffusion.estimate(net(x, t), x, t)

@@ -40,7 +40,8 @@ def flags(tmp_path_factory) -> tuple[str, ...]:
       '.data.window=16', '.data.num_frames=16', '.data.batch_size=8',
       '.data.eval_batch_size=8', '.method.variables=2', '.method.hidden=4',
       '.method.static_dim=3', '.method.dynamic_dim=2',
-      '.method.encoder.width=8', '.method.denoiser.width=8',
+      '.method.encoder.width=8', '.method.encoder.layers=2',
+      '.method.denoiser.width=8', '.method.denoiser.layers=2',
       '.optim.warmup_steps=1', '.train.num_steps=4', '.train.log_every=2',
       '.train.save_every=4', '.sampler.num_steps=16', '.eval.num_shown=3'))
 

@@ -263,6 +263,21 @@ def test_digest_sees_every_bit_and_ignores_the_sharding():
   assert int(item.digest(jax.device_put(leaf, sharding))) == base
 
 
+def test_what_all_devices_hold_is_saved_by_one_without_cutting_it(
+    tmp_path, caplog):
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:8]), ('data',))
+  on_all = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  state = jax.device_put(_state(1, width=72), on_all)  # New to the compiler.
+  checkpointer = checkpoint.Checkpointer(tmp_path)
+  with jax.log_compiles():
+    checkpointer.save(state, config={}, data={})
+  restored = checkpointer.restore_latest(_abstract(state))
+  checkpointer.close()
+  assert 'jit(digest)' in caplog.text
+  assert 'jit(slice)' not in caplog.text
+  _assert_equal(restored.state, state)
+
+
 @pytest.mark.parametrize('ema', [True, False])
 def test_samplers_read_the_average_or_parameters_and_nothing_else(
     tmp_path, ema):
