@@ -90,7 +90,7 @@ class Checkpointer:
       ValueError: a checkpoint of this or a later step exists.
     """
     step = int(state.step)
-    items = jax.tree.map(_one_copy, _items_of(state))
+    items = _items_of(state)
     meta = {
         'step': step,
         'config': config,
@@ -99,7 +99,8 @@ class Checkpointer:
         'leaves': {name: item.describe(tree) for name, tree in items.items()},
     }
     meta = json.loads(json.dumps(meta))  # The same before and after a restore.
-    saves = {k: ocp.args.StandardSave(v) for k, v in items.items()}
+    saves = {k: ocp.args.StandardSave(jax.tree.map(_one_copy, v))
+             for k, v in items.items()}
     saves['meta'] = ocp.args.JsonSave({**meta, 'crc32': item.crc32(meta)})
     if not self._manager.save(step, args=ocp.args.Composite(**saves)):
       raise ValueError(
