@@ -8,7 +8,7 @@ in configs/results/quickstart_ablation-*, those of two seeds merged.
 `unshared`, `d32` and `d32_unshared` are Tables 10 and 11 of DiffSDA, small: one
 static code per frame, larger dynamic codes, or both. They set `static_frames`
 back too and stand beside that row: a static code of each frame cannot be read
-from two others. They have not been run.
+from two others.
 """
 
 import ml_collections
