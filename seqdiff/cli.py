@@ -19,9 +19,9 @@ from ml_collections import config_flags
 from ml_collections.config_flags import config_path
 
 from seqdiff import distributed
-from seqdiff import study
 from seqdiff.core import cores
 from seqdiff.core import errors
+from seqdiff.evaluation import results
 
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Config file, such as configs/quickstart.py.',
@@ -36,7 +36,8 @@ _NO_CONFIG = ('No --config was given; expected a config file. For a first run: '
 
 def config_name(flag: str = 'config') -> str:
   """The name of what a flag has given: 'a-b' of --config=configs/a.py:b."""
-  return study.name_of(config_flags.get_config_filename(flags.FLAGS[flag]))
+  return results.name_of(
+      config_flags.get_config_filename(flags.FLAGS[flag]))
 
 
 def run(main: Callable[[], None]) -> None:

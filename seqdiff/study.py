@@ -27,12 +27,6 @@ from seqdiff.figures import seeds as seeds_lib
 from seqdiff.figures import tables
 
 
-def name_of(config: str) -> str:
-  """'configs/a.py:b' -> 'a-b', the folder of its results."""
-  path, _, argument = config.partition(':')
-  return '-'.join([pathlib.Path(path).stem] + ([argument] if argument else []))
-
-
 def check(
     configs: Sequence[str], num_seeds: int, out: pathlib.Path
 ) -> None:
@@ -50,7 +44,7 @@ def check(
       raise ValueError(
           f'{config} is no config file; expected one such as '
           'configs/quickstart.py or configs/quickstart_ablation.py:none.')
-  names = [name_of(config) for config in configs]
+  names = [results.name_of(config) for config in configs]
   if len(set(names)) < len(names):
     raise ValueError(
         f'Configs {names}; expected different names, each is one row.')
@@ -74,7 +68,7 @@ def run_one(
   Raises:
     ValueError: if the run fails; its last words are in the message.
   """
-  home = workdir / f'{name_of(config)}-{seed}'
+  home = workdir / f'{results.name_of(config)}-{seed}'
   command = ['-m', 'seqdiff.main', f'--config={config}',
              f'--config.seed={seed}', f'--workdir={home}', *flags]
   done, log = home / 'done.json', workdir / f'{home.name}.log'
@@ -143,10 +137,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             lambda seed, config=config: run_one(
                 config, seed, workdir, argv[cut + 1:]),
             range(args.seeds)))
-        written = merge(homes, out / name_of(config))
+        written = merge(homes, out / results.name_of(config))
         for path in written:
           print(path, flush=True)
-        found[name_of(config)] = {p.stem: results.read(p) for p in written}
+        found[results.name_of(config)] = {
+            p.stem: results.read(p) for p in written}
     print('\n' + tables.of_each_protocol(found), end='')
   except (ValueError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)

@@ -16,6 +16,7 @@ import json
 import math
 import numbers
 import os
+import pathlib
 from typing import Any
 
 from etils import epath
@@ -27,6 +28,12 @@ from seqdiff.core import storage
 WITHOUT_EFFECT = (
     'data.in_memory', 'data.eval_batch_size', 'eval.num_shown',
     'explore.kappa', 'explore.num_alphas', 'explore.num_clips', 'explore.x_T')
+
+
+def name_of(config: str) -> str:
+  """'configs/a.py:b' -> 'a-b', the folder of its results."""
+  path, _, argument = config.partition(':')
+  return '-'.join([pathlib.Path(path).stem] + ([argument] if argument else []))
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

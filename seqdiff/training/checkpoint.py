@@ -245,8 +245,8 @@ def _items_of(state: train_state.TrainState) -> dict[str, Any]:
 def _one_copy(leaf: Any) -> Any:
   """A leaf that all devices of one process hold, as one of them has it.
 
-  Of the others Orbax writes a part each, and compiles for each shape how to cut
-  it, which takes longer than the writing.
+  Else each device writes a part, and Orbax compiles for each shape how to cut
+  it.
   """
   if jax.process_count() > 1 or not isinstance(leaf, jax.Array) or (
       not leaf.is_fully_replicated):

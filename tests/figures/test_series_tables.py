@@ -80,12 +80,12 @@ def test_rows_of_a_study_are_found_by_the_form_of_their_protocol(tmp_path):
       ('configs/diffsda_etth1.py', 'oil_temperature', (2.0, 3.0)),
       ('configs/diffsda_etth1.py:months', 'oil_temperature_as_published',
        (8.0, 9.0))):
-    homes = [tmp_path / f'{study.name_of(config)}-{seed}' for seed in (0, 1)]
+    homes = [tmp_path / f'{results.name_of(config)}-{seed}' for seed in (0, 1)]
     for seed, (home, error) in enumerate(zip(homes, errors)):
       result = _result(protocol, {'mae': error})
       results.write(home, dataclasses.replace(
           result, config={**result.config, 'seed': seed}))
-    study.merge(homes, tmp_path / 'out' / study.name_of(config))
+    study.merge(homes, tmp_path / 'out' / results.name_of(config))
   found = tables.read_results(tmp_path / 'out')
   assert set(found) == {'diffsda_etth1', 'diffsda_etth1-months'}
   ours = lambda text: _rows(text)['DiffSDA, ours']['oil, MAE (°C)']

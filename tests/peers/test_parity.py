@@ -58,6 +58,11 @@ def test_losses_and_all_gradients_agree(case):
   cases.assert_all_agree(their_grads, our_grads)
 
 
+@pytest.mark.parametrize('case', ['divid_puppets'], indirect=True)
+def test_one_of_two_clips_is_compared_without_dynamic_codes(case):
+  assert sorted(case.training_noise().kept.tolist()) == [0.0, 1.0]
+
+
 @pytest.mark.parametrize('case', cases.SOLVERS, indirect=True)
 def test_samples_agree(case):
   cases.assert_agree(theirs.clips(case), ours.clips(case))
