@@ -62,8 +62,9 @@ def test_one_step_and_one_swap_of_256_pixels(module, tmp_path, monkeypatch):
     return heun(call, x, sigmas)
 
   monkeypatch.setitem(samplers.SOLVERS, 'heun', counted)
-  x = swap.make_swap(method, x_T='fresh_shared')(
-      bundle, *clips, jax.random.key(2))
+  # On one device: each of eight would hold a copy of the model.
+  on_one_device = swap.make_swap(method, x_T='fresh_shared').__wrapped__
+  x = on_one_device(bundle, *clips, jax.random.key(2))
   assert x.shape == (1, 10, 256, 256, 3)
   jax.effects_barrier()
   assert len(levels) == 63
