@@ -93,14 +93,16 @@ def use_all_cores(config: ml_collections.ConfigDict) -> None:
 
   XLA computes a convolution on one core only, so that a machine without an
   accelerator is used better as several small devices. There are no more than
-  divide the batches of training and of evaluation. With JAX_NUM_CPU_DEVICES
-  there are as many as it says.
+  divide the batches of training and of evaluation. Of series, whose nets are
+  products of matrices, one device is faster: it takes all cores for each. With
+  JAX_NUM_CPU_DEVICES there are as many as it says.
   """
   if 'JAX_NUM_CPU_DEVICES' in os.environ:
     return
   sizes = (config.data.batch_size, config.data.eval_batch_size,
            config.eval.judge.batch_size)
-  count = max(n for n in range(1, cores.count() + 1)
+  most = 1 if 'variables' in config.method else cores.count()
+  count = max(n for n in range(1, most + 1)
               if all(size % n == 0 for size in sizes))
   try:
     jax.config.update('jax_num_cpu_devices', count)

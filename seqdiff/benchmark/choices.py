@@ -11,6 +11,8 @@ What was expected of each on a CPU, as a ratio of speeds, before it was measured
   frames      above 10: convolutions of all frames at once, beside a
               `jax.lax.scan` over the frames, in which XLA's gradient of a
               convolution is slow on CPUs; gradient
+  product     1.2: a linear layer whose kernel's gradient is a product with a
+              transposed copy, beside that of autodiff; gradient
   donation    a little above 1: an update of Adam that writes over the old
               parameters, beside one that keeps them until it is done
   uint8       3: clips that become float32 on the device, beside on the host
@@ -99,6 +101,12 @@ def _frames() -> tuple[Side, Side]:
           _gradient(plain, x, params))
 
 
+def _product() -> tuple[Side, Side]:
+  """640 rows of 512 values, 2048 results each."""
+  given = _normal((640, 512), (512, 2048))
+  return _gradient(blocks.product, *given), _gradient(jnp.matmul, *given)
+
+
 def _donation() -> tuple[Side, Side]:
   """8 M parameters in 8 arrays."""
   tx = optax.adamw(1e-3)
@@ -133,7 +141,7 @@ def _uint8() -> tuple[Side, Side]:
 
 
 CHOICES = {'group_norm': _group_norm, 'lstm': _lstm, 'frames': _frames,
-           'donation': _donation, 'uint8': _uint8}
+           'product': _product, 'donation': _donation, 'uint8': _uint8}
 
 
 def _normal(*shapes):

@@ -88,7 +88,7 @@ class Recurrence(nn.Module):
     b_x = self.param('input_bias', b_x, (width,))
     w_h = self.param('state_kernel', w_h, (self.hidden, width))
     b_h = self.param('state_bias', b_h, (width,))
-    z = x.swapaxes(0, 1) @ w_x + (b_x + b_h)[None, None]
+    z = blocks.product(x.swapaxes(0, 1), w_x) + (b_x + b_h)[None, None]
     if start is None:
       start = jnp.zeros((x.shape[0], self.hidden), z.dtype)
     outputs, last = _scan(
@@ -196,7 +196,7 @@ def _scan_backward(cell, activation, reverse, residuals, cotangents):
       (d_outputs, keep, outputs, saved), reverse=not reverse)
   before = jnp.concatenate(
       [outputs[1:], start[None]] if reverse else [start[None], outputs[:-1]])
-  return dz, jnp.einsum('tbh,tbg->hg', before, dz), dc + dh, None
+  return dz, blocks.kernel_gradient(before, dz), dc + dh, None
 
 
 _scan.defvjp(_scan_forward, _scan_backward)

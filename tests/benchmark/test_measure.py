@@ -202,6 +202,8 @@ def test_cores_divide_all_batches_unless_devices_are_asked_for(monkeypatch):
   config.eval.judge.batch_size = 32
   cli.use_all_cores(config)
   assert found == [('jax_num_cpu_devices', 8)]
+  cli.use_all_cores(diffsda_physionet.get_config())
+  assert found.pop() == ('jax_num_cpu_devices', 1)
   monkeypatch.setenv('JAX_NUM_CPU_DEVICES', '2')
   cli.use_all_cores(config)
   assert len(found) == 1

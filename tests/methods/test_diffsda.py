@@ -8,6 +8,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from seqdiff.core import keys
@@ -154,7 +155,7 @@ def test_some_frames_per_step_have_the_expected_gradient_of_all(real):
 
     def one(key):
       loss = lambda p: jnp.mean(_loss(sampled, batch, params=p, key=key)[0])
-      return jax.jvp(loss, (params,), (direction,))[1]
+      return optax.tree.vdot(jax.grad(loss)(params), direction)
 
     return np.asarray(jax.jit(jax.vmap(one))(draws))
 

@@ -96,7 +96,8 @@ def test_layout_with_residual_blocks_between_the_levels():
 
 
 def test_result_is_zero_at_first_if_asked_and_sees_the_context_later():
-  net, x = _tiny(**_DIVID), _image(2, 4, 4, 3)
+  net = _tiny(**{**_DIVID, **_SMALLEST, 'attention_levels': (0,)})
+  x = _image(2, 4, 4, 3)
   embedding, context = (_image(2, 5),), _image(2, 2, 6)
   y, _ = jax.jit(net.init_with_output)(
       jax.random.key(0), x, embedding, context)
