@@ -139,8 +139,8 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def kernel_gradient(x: jax.Array, dy: jax.Array) -> jax.Array:
   """Of the kernel of y = x @ kernel: (..., D), (..., E) -> (D, E).
 
-  XLA's product over the rows of two matrices takes up to twice as long on a CPU
-  as that with a transposed copy of the first.
+  On a CPU, XLA's product over the rows of two matrices takes longer than that
+  with a transposed copy of the first.
   """
   x, dy = (a.reshape(-1, a.shape[-1]) for a in (x, dy))
   x = x.T
