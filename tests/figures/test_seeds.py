@@ -38,6 +38,17 @@ def test_a_reference_row_that_all_runs_have_alike_keeps_its_own_spread():
   assert merged.metrics == {**metrics, 'accuracy_std': 0.0}
 
 
+def test_a_seed_added_later_gives_what_all_at_once_give():
+  runs = [_result(seed, x) for seed, x in enumerate((0.2, 0.6, 0.1, 0.7))]
+  for first in (2, 3):
+    later = seeds.merge([seeds.merge(runs[:first]), *runs[first:]])
+    assert later.metrics == pytest.approx(seeds.merge(runs).metrics)
+    assert later.counts == {'pairs': 5, 'seeds': 4}
+    assert later.wall_seconds == 8.0
+  with pytest.raises(ValueError, match=r'the seeds \[0, 1, 1\]'):
+    seeds.merge([seeds.merge(runs[:2]), runs[1]])
+
+
 @pytest.mark.parametrize('other', [
     _result(0, 0.5),  # The same seed twice.
     _result(1, 0.5, version=2),
