@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from seqdiff.core import preemption
+
 LAUNCH = pathlib.Path(__file__).resolve().parents[1] / 'launch'
 SCRIPTS = sorted([*LAUNCH.rglob('*.sh'), *LAUNCH.rglob('*.sbatch')])
 POD = ('--name=my-pod', '--zone=europe-west4-b')
@@ -112,11 +114,11 @@ def test_missing_and_unknown_flags_are_named(script, flags, message):
 # A fake Slurm: `srun` trains until TERM, by `scancel`, ends it with $CODE.
 FAKES = {
     'srun': """
-trap 'exit "$CODE"' TERM
+trap 'echo "$SAYS"; exit "$CODE"' TERM
 echo "$@" > srun; echo $$ > pid
 while true; do sleep 0.05; done""",
     'scancel': """
-echo "$@" >> scancel; kill -TERM $(cat pid)""",
+echo "$@" >> scancel; kill -TERM $(cat pid); exit 1""",
     'scontrol': """
 if [[ "$1" == show ]]; then echo "   JobState=$STATE Reason=None"
 else echo "$@" >> requeued; fi"""}
@@ -137,7 +139,7 @@ def slurm(tmp_path, monkeypatch):
 
   def start(code, state='RUNNING', **env):
     env = {**os.environ, 'SLURM_JOB_ID': '17', 'CODE': str(code),
-           'STATE': state, **env}
+           'STATE': state, 'SAYS': '', **env}
     jobs.append(subprocess.Popen(
         ['bash', LAUNCH / 'slurm/train.sbatch', *RUN], cwd=folder, env=env))
     while not (folder / 'pid').exists():
@@ -164,6 +166,17 @@ def test_job_that_is_stopped_is_queued_again_unless_it_failed_or_was_cancelled(
   assert (folder / 'requeued').exists() == requeued
   if requeued:
     assert (folder / 'requeued').read_text() == 'requeue 17\n'
+
+
+@pytest.mark.parametrize('says, requeued', [
+    (f'Stopped by SIGTERM; {preemption.CONTINUES}.', True),
+    ('Training is done.', False)])
+def test_training_that_alone_was_told_is_queued_again_if_it_can_go_on(
+    slurm, says, requeued):
+  job, folder = slurm(0, SAYS=says)
+  os.kill(int((folder / 'pid').read_text()), signal.SIGTERM)
+  assert job.wait(timeout=60) == 0
+  assert (folder / 'requeued').exists() == requeued
 
 
 def test_each_task_of_a_job_gets_its_cores_and_failing_does_not_requeue(slurm):

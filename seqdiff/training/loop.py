@@ -198,12 +198,12 @@ class _Record:
     self._writer.advance(step)
     if self._clock is None:
       self._clock = step, time.perf_counter()
-    if self._pending is not None:
-      self._write(*self._pending)
-    due = step % self._plan.log_every == 0 or last
-    self._pending = (step, metrics) if due else None
+    self._write_pending()
+    if step % self._plan.log_every == 0 or last:
+      self._pending = step, metrics
     if step % self._plan.save_every == 0 or last:
       self._numbers(step, metrics)
+      self._write_pending()  # A run that goes on from here has the row.
       self._writer.flush()
       self._checkpointer.save(
           self._parallel.plain(state),
@@ -211,11 +211,12 @@ class _Record:
           data={'next_index': step},
       )
       self._saved_step = step
-    if last:
-      self._write(step, metrics)
 
-  def _write(self, step: int, metrics: train_step.Metrics) -> None:
-    """Writes the metrics of `step`, and the speed since the last ones."""
+  def _write_pending(self) -> None:
+    """Writes what is pending, and the speed since the last metrics."""
+    if self._pending is None:
+      return
+    (step, metrics), self._pending = self._pending, None
     numbers = self._numbers(step, metrics)
     since, now = self._clock, (step, time.perf_counter())
     if step > since[0]:

@@ -52,6 +52,14 @@ def _raise(batch):
   raise KeyboardInterrupt
 
 
+def test_the_row_of_a_checkpoint_is_there_before_it(toy, tmp_path):
+  with pytest.raises(KeyboardInterrupt):
+    toy.train(tmp_path, 10, batches=_failing(toy, 4, _raise))
+  assert _saved(tmp_path) == [4]
+  toy.train(tmp_path, 10)
+  assert [r['step'] for r in _rows(tmp_path)] == [2, 4, 6, 8, 10]
+
+
 @pytest.mark.parametrize('ema_decay', [0.9, None])
 @pytest.mark.parametrize('name, fsdp', [
     ('pmap', False), ('mesh', False), ('mesh', True)])
