@@ -19,6 +19,8 @@ import numpy as np
 XAVIER = nn.initializers.variance_scaling(1.0, 'fan_avg', 'uniform')
 # Uniform in +-1/sqrt(fan_in): PyTorch's weights of linear layers.
 FAN_IN = nn.initializers.variance_scaling(1.0 / 3.0, 'fan_in', 'uniform')
+# Xavier's of queries, keys and values as one kernel: PyTorch's attention.
+STACKED = nn.initializers.variance_scaling(0.5, 'fan_avg', 'uniform')
 # Xavier-uniform with gain 1e-5 (a variance of 1e-10).
 NEAR_ZERO = nn.initializers.variance_scaling(1e-10, 'fan_avg', 'uniform')
 ZERO = nn.initializers.zeros

@@ -23,7 +23,9 @@ from seqdiff.nets import unet
 
 AGGREGATORS = ('lstm', 'pool')
 RESIDUAL_AGGREGATORS = ('transformer', 'lstm')
-INITS = {'fan_in': blocks.FAN_IN, 'xavier': blocks.XAVIER}
+INITS = {  # Of linear layers, and of queries, keys and values.
+    'fan_in': (blocks.FAN_IN, blocks.STACKED),
+    'xavier': (blocks.XAVIER, blocks.XAVIER)}
 
 
 class SequenceHead(nn.Module):
@@ -152,7 +154,7 @@ class ResidualEncoder(nn.Module):
       residuals are lost beside the positions. Departure.
     causal: whether a dynamic code does not see the future. Departure.
     pre_norm, scale_inputs: of the transformer, see there. Departures.
-    kernel_init: 'fan_in', how linear layers start in PyTorch (but biases of 0),
+    kernel_init: 'fan_in', how layers start in PyTorch (but for biases of 0),
       or 'xavier', with which codes are longer at first: (s^T d_i)^2 is hundreds
       of times larger, and with it what lambda weighs. Departure.
   """
@@ -193,7 +195,7 @@ class ResidualEncoder(nn.Module):
           'aggregator', self.aggregator, RESIDUAL_AGGREGATORS)
     if self.kernel_init not in INITS:
       raise errors.unknown_name('kernel_init', self.kernel_init, INITS)
-    init = INITS[self.kernel_init]
+    init, projection_init = INITS[self.kernel_init]
     dense = functools.partial(blocks.dense, init=init)
     frames = shapes.merge_frames(x)
     if self.backbone is not None:
@@ -211,10 +213,11 @@ class ResidualEncoder(nn.Module):
     if self.aggregator == 'transformer':
       h = transformer.TransformerEncoder(
           self.layers, self.heads, self.hidden, self.dropout, self.causal,
-          self.pre_norm, self.scale_inputs, init,
+          self.pre_norm, self.scale_inputs, init, projection_init,
           name='transformer')(h, mask, train=train)
     else:
-      lstm = recurrent.Recurrence if self.causal else recurrent.Bidirectional
+      lstm = recurrent.Recurrence if self.causal else functools.partial(
+          recurrent.Bidirectional, xavier=self.kernel_init == 'xavier')
       for i in range(self.layers):
         h, _ = lstm(self.width, name=f'lstm_{i}')(h, mask)
     dynamic = dense(self.dynamic_dim, name='dynamic_head')(h)

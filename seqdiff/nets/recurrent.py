@@ -107,16 +107,24 @@ class Recurrence(nn.Module):
 
 
 class Bidirectional(nn.Module):
-  """A bidirectional LSTM layer."""
+  """A bidirectional LSTM layer.
+
+  Attributes:
+    hidden: size h of the state of either direction.
+    xavier: whether the forward direction, and it alone, starts as Xavier's: the
+      released code of DiffSDA does not reach the other one.
+  """
 
   hidden: int
+  xavier: bool = True
 
   @nn.compact
   def __call__(
       self, x: jax.Array, mask: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     """(B, T, D) -> outputs (B, T, 2h), last states of both (B, 2h)."""
-    forward = Recurrence(self.hidden, xavier=True, name='forward')(x, mask)
+    forward = Recurrence(
+        self.hidden, xavier=self.xavier, name='forward')(x, mask)
     backward = Recurrence(self.hidden, reverse=True, name='backward')(x, mask)
     outputs, last = (
         jnp.concatenate(pair, axis=-1) for pair in zip(forward, backward))

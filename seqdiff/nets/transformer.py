@@ -29,7 +29,8 @@ class TransformerEncoder(nn.Module):
       after the last layer (Xiong et al. 2020, arXiv:2002.04745).
     scale_inputs: whether the input is multiplied by sqrt(D) before positions
       are added (Vaswani et al., Sec. 3.4).
-    kernel_init: initialiser of the perceptrons' weights.
+    kernel_init: initialiser of weights, but for those of
+    projection_init: of queries, keys and values.
   """
 
   layers: int = 4
@@ -40,6 +41,7 @@ class TransformerEncoder(nn.Module):
   pre_norm: bool = False
   scale_inputs: bool = False
   kernel_init: nn.initializers.Initializer = blocks.XAVIER
+  projection_init: nn.initializers.Initializer = blocks.XAVIER
 
   @nn.compact
   def __call__(
@@ -56,8 +58,8 @@ class TransformerEncoder(nn.Module):
     def attend(h, i):
       return nn.MultiHeadDotProductAttention(
           self.heads, dropout_rate=self.dropout, deterministic=not train,
-          broadcast_dropout=False, kernel_init=blocks.XAVIER,
-          name=f'attention_{i}')(h, mask=seen)
+          broadcast_dropout=False, kernel_init=self.projection_init,
+          out_kernel_init=self.kernel_init, name=f'attention_{i}')(h, mask=seen)
 
     def perceive(h, i):
       layer = functools.partial(blocks.dense, init=self.kernel_init)

@@ -214,6 +214,9 @@ def test_static_code_is_a_function_of_the_first_frame_only():
   static_2, dynamic_2 = _run(net, other)
   np.testing.assert_array_equal(static_2, static)
   assert np.abs(dynamic_2 - dynamic).min(axis=(0, 2)).min() > 1e-4
+  other = x.copy()
+  other[:, 0] += _clips(1)[:, 0]
+  assert np.abs(_run(net, other)[0] - static).max(axis=-1).min() > 1e-4
 
 
 @pytest.mark.parametrize('residual', [True, False])
@@ -268,14 +271,31 @@ def test_linear_layers_start_as_in_pytorch_or_as_xavier_says():
     ends[init] = {
         name: float(np.abs(flat[f'{name}/kernel']).max()) for name in (
             'project', 'static_layer_0', 'static_head', 'dynamic_head',
-            'transformer/widen_0', 'transformer/shrink_0')}
+            'transformer/widen_0', 'transformer/shrink_0',
+            'transformer/attention_0/out', 'transformer/attention_0/query')}
   sizes = dict(zip(ends['fan_in'], (
-      (32, 400), (32, 200), (200, 100), (400, 2), (400, 200), (200, 400))))
+      (32, 400), (32, 200), (200, 100), (400, 2), (400, 200), (200, 400),
+      (400, 400), (400, 400))))
   for name, (fan_in, fan_out) in sizes.items():
+    stacked = name.endswith('query')  # One kernel for three in PyTorch.
     np.testing.assert_allclose(
-        ends['fan_in'][name], fan_in ** -0.5, rtol=0.02)
+        ends['fan_in'][name],
+        (6.0 / (4 * fan_in)) ** 0.5 if stacked else fan_in ** -0.5, rtol=0.02)
     np.testing.assert_allclose(
         ends['xavier'][name], (6.0 / (fan_in + fan_out)) ** 0.5, rtol=0.02)
+
+
+@pytest.mark.parametrize('init, directions', [
+    ('fan_in', ()), ('xavier', ('forward',))])
+def test_lstm_starts_as_in_pytorch_or_forward_as_xavier_says(init, directions):
+  net = _residual(aggregator='lstm', layers=1, width=100, kernel_init=init)
+  params = jax.jit(net.init)(
+      jax.random.key(0), _clips(), _ones(_clips()))['params']['lstm_0']
+  for direction in 'forward', 'backward':
+    bound = (6.0 / 500) ** 0.5 if direction in directions else 0.1
+    ends = np.sort([float(np.abs(a).max()) for a in jax.tree.leaves(
+        params[direction]) if a.ndim == 2])
+    np.testing.assert_allclose(ends, bound, rtol=0.02)
 
 
 def test_unknown_init_is_refused():
