@@ -6,7 +6,7 @@
 Not reproduced: nobody has run this yet. The recipe is that of latent diffusion
 without its adversarial term, and without a perceptual one unless
 method.perceptual_file names the weights (third_party/squeezenet). Published
-weights are better and cost nothing: third_party/ldm_autoencoder.
+weights have seen far more: third_party/ldm_autoencoder.
 
 Clips are pairs of frames, so that a batch shows many people.
 """

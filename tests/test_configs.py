@@ -13,6 +13,7 @@ from ml_collections.config_flags import config_path
 import numpy as np
 import pytest
 
+from configs import autoencoder_mead
 from configs import autoencoder_mhad
 from configs import autoencoder_puppets
 from configs import autoencoder_voxceleb
@@ -54,7 +55,8 @@ CONFIGS = sorted(
 
 # Their nets are those of other configs.
 _ALIKE = (
-    'diffsda_celebv_hq', 'diffsda_frames', 'diffsda_frames_latent',
+    'autoencoder_mead', 'diffsda_celebv_hq', 'diffsda_frames',
+    'diffsda_frames_latent',
     'diffsda_mug_ablation', 'diffsda_sprites', 'diffsda_sprites32_ablation',
     'diffsda_taichi', 'diffsda_voxceleb_ablation', 'divid_mead',
     'divid_mhad_ablation', 'divid_mhad_copy', 'divid_mhad_depth32_ablation',
@@ -78,7 +80,7 @@ def config(request, monkeypatch, tmp_path) -> ml_collections.ConfigDict:
   if 'first_stage' in config:
     stage = {
         'voxceleb': autoencoder_voxceleb, 'celebv_hq': autoencoder_voxceleb,
-        'mhad': autoencoder_mhad, 'mead': autoencoder_mhad}.get(
+        'mhad': autoencoder_mhad, 'mead': autoencoder_mead}.get(
             config.data.name, autoencoder_puppets)
     config.first_stage.workdir = str(tmp_path)
     (tmp_path / 'config.json').write_text(

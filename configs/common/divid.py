@@ -45,7 +45,11 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def first_stage() -> ml_collections.ConfigDict:
-  """Latents of a frozen autoencoder as EncDiff scales them."""
+  """Latents of a frozen autoencoder, scaled to a deviation of 1.
+
+  Departure: by that of all latents of the training data; EncDiff's code takes
+  that of its first batch.
+  """
   config = stage.get_config()
   config.update(scale='clip', std=1.0)
   return config

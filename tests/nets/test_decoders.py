@@ -143,13 +143,16 @@ DIVID = dict(multipliers=(1,), num_blocks=0, attention_levels=(), groups=4,
              third_conv=False, resample='block', heads=2, dropout=0.0)
 
 
-@pytest.fixture(params=['cross', 'self'])
+@pytest.fixture(params=[
+    {'attention': 'cross'}, {'attention': 'self'},
+    {'attention': 'cross', 'multipliers': (1, 2), 'num_blocks': 1,
+     'attention_levels': (1,)}], ids=['cross', 'self', 'two levels'])
 def divid(request):
   """DiViD's denoiser, both ways of conditioning, as `tiny`."""
   rng = np.random.default_rng(0)
   draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
   net = decoders.CrossAttentionDenoiser(
-      unet.UNet(3, 8, attention=request.param, **DIVID))
+      unet.UNet(3, 8, **{**DIVID, **request.param}))
   arguments = {
       'x': draw(2, 3, 4, 4, 3), 't': np.float32(rng.integers(999, size=(2, 3))),
       'static': draw(2, STATIC), 'dynamic': draw(2, 3, STATIC)}
