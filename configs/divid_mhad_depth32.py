@@ -9,7 +9,9 @@ from the paper (whose values are in configs/common/divid.py): depth in place of
 colour, pixels in place of latents; smaller networks on patches of 4x4 pixels
 with coordinates, projected tokens, normalised features; x0 in place of eps, in
 L2, under more noise; dynamic codes with a little KL; two decoded frames per
-clip and step; layers of the encoder that start as Xavier's; a larger step size.
+clip and step; layers of the encoder that start as Xavier's, without dropout; a
+larger step size that decays, weight decay and averaged weights; six steps of
+DDIM, whose estimates are clipped.
 """
 
 import ml_collections
