@@ -160,14 +160,17 @@ def identity(dataset: Dataset) -> dict[str, Any]:
 
 
 def rolled(dataset: Dataset, steps: int) -> Dataset:
-  """The data set with series that are shifted cyclically, their labels not.
+  """The data set with series that are shifted cyclically, and only they.
+
+  They begin with what was step `steps` (released code of DiffSDA). Labels and
+  `observed` stay where they were, and so are those of other steps; what is then
+  not observed is 0 in a batch, as ever.
 
   Raises:
     ValueError: for clips with a mask, whose padding would move into them.
   """
   def roll(item):
-    return {k: np.roll(v, steps, axis=0) if k in ('x', 'observed') else v
-            for k, v in item.items()}
+    return {**item, 'x': np.roll(item['x'], -steps, axis=0)}
 
   for source in dataset.splits.values():
     if 'mask' in source[0]:
