@@ -190,6 +190,15 @@ def observed(batch: types.Batch) -> types.Array:
   return jnp.broadcast_to(batch['mask'][..., None], batch['x'].shape)
 
 
+def measured(batch: types.Batch) -> types.Array:
+  """x (B, T, ...) as float, and 0 where a series was not measured.
+
+  A loader gives 0 there; so does this for batches that were made otherwise.
+  """
+  x = to_float(batch['x'])
+  return jnp.where(batch['observed'], x, 0.0) if 'observed' in batch else x
+
+
 def observed_share(batch: types.Batch) -> types.Array:
   """How much of the real frames of each series was measured: (B,), over 0.
 

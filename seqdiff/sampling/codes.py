@@ -18,7 +18,7 @@ def make_encode(method: base.Method) -> Callable[..., base.Factors]:
   def encode(params, batch, key):
     del key
     return method.encode(
-        params, data_batch.to_float(batch['x']), batch['mask'])
+        params, data_batch.measured(batch), batch['mask'])
 
   return devices.over_devices(encode)
 

@@ -32,7 +32,7 @@ def make_reconstruct(
 
   @jax.jit
   def reconstruct(params, batch, key):
-    x = data_batch.to_float(batch['x'])
+    x = data_batch.measured(batch)
     factors = method.encode(params, x, batch['mask'])
     if x_T == 'encoded':
       x_init = noise.encoded(method, params, factors, batch, key)

@@ -76,7 +76,7 @@ def make_x_T_only(
 def _encode(method, params, batch) -> base.Factors:
   """The factors of the clips of a batch."""
   return method.encode(
-      params, data_batch.to_float(batch['x']), batch['mask'])
+      params, data_batch.measured(batch), batch['mask'])
 
 
 def _start(method, params, x_T, a, b, key) -> jax.Array:
