@@ -186,6 +186,32 @@ def test_sum_of_the_rain_of_a_day(tmp_path):
         np.nanmean(np.abs(test - guess)), rel=1e-5)
 
 
+def test_hours_that_fill_no_window_are_one_if_they_count():
+  """Of 12 steps in windows of 5: 2 of 5, and with the rest 1 of 2."""
+  arrays = _arrays(20, 3)
+  series = codes.Codes(
+      static=np.zeros((20, 1)), mask=np.ones((20, STEPS), bool),
+      dynamic=np.concatenate([arrays['x'], arrays['observed']], -1),
+      labels={k: a for k, a in arrays.items() if k.startswith('labels')})
+  for rest, bounds in (False, (0, 5, 10)), (True, (0, 5, 10, 12)):
+    task = downstream._Task(dataclasses.replace(
+        downstream.PROTOCOLS['rain'], window=5, scale=1.0, rest=rest),
+                            FACTORS[2])
+    features, targets, known, month = task._windows(series)
+    parts = list(zip(bounds, bounds[1:]))
+    mean = np.stack(
+        [arrays['x'][:, a:b].mean(axis=1) for a, b in parts], axis=1)
+    np.testing.assert_allclose(
+        features[:, :mean.shape[-1]], mean.reshape(-1, mean.shape[-1]),
+        rtol=1e-5, atol=1e-6)
+    expected = np.stack([arrays['labels/rain'][:, a:b, 0].mean(axis=1)
+                         for a, b in parts], axis=1).ravel()
+    np.testing.assert_array_equal(known, ~np.isnan(expected))
+    np.testing.assert_allclose(targets[known], expected[known], rtol=1e-5)
+    np.testing.assert_array_equal(
+        month, np.repeat(arrays['labels/month'], len(parts)))
+
+
 @pytest.mark.slow
 def test_targets_of_other_clips_teach_nothing(tmp_path):
   metrics, _ = _run('rain_as_published', tmp_path)
@@ -224,7 +250,7 @@ def test_data_that_do_not_fit_are_refused_at_once(name, splits, message):
 def test_published_forms_differ_where_the_released_codes_do():
   published = downstream.PROTOCOLS['oil_temperature_as_published']
   assert (published.window, published.own_targets, published.VERSION) == (
-      10, False, 2)
-  assert published.schedule == fitting.Schedule(301, 10, best=False)
+      10, False, 3)
+  assert published.schedule == fitting.Schedule(301, 10, best=False, rest=True)
   for name in 'icu_type', 'month':
     assert downstream.PROTOCOLS[name].schedule.learning_rate == 1e-3

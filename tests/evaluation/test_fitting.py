@@ -103,6 +103,31 @@ def test_passes_see_all_examples_again_within_an_epoch():
       5 * steps(PLAN), rel=0.05)
 
 
+@pytest.mark.parametrize('rest, sizes', [(False, [10]), (True, [10, 4])])
+def test_what_fills_no_batch_makes_a_smaller_one_or_waits(rest, sizes):
+  """Fourteen clips in batches of ten, as months of ETTh1."""
+  seen, number = [], np.arange(14, dtype=np.float32)
+  examples = fitting.Examples(
+      (number[:, None], np.zeros((14, 1, 1)), np.ones((14, 1), bool)), number,
+      np.ones(14, np.float32))
+
+  def loss(outputs, targets, weights):
+    jax.debug.callback(
+        lambda *a: seen.append(np.stack(a)), targets, weights, ordered=True)
+    return jnp.sum(outputs)
+
+  fitter = fitting.Fitter(
+      Through(), loss, lambda *_: 0.0,
+      fitting.Schedule(2, 10, passes=2, rest=rest))
+  fitter.fit(examples, examples, seed=0)
+  jax.effects_barrier()
+  steps = [targets[weights > 0] for targets, weights in seen]
+  assert [len(step) for step in steps] == sizes * 4
+  for first in range(0, len(steps), len(sizes)):  # Of a pass.
+    used = np.concatenate(steps[first:first + len(sizes)])
+    assert len(set(used)) == sum(sizes)
+
+
 class Through(nn.Module):
   """Says the static code."""
 

@@ -1,7 +1,8 @@
 r"""Downstream protocols of series: what the frozen codes are good for.
 
-Version 1; of `oil_temperature_as_published` 2, in which training clips meet
-other targets in each epoch. Small predictors (`nets.predictors`) are fitted to
+Version 1; of `oil_temperature_as_published` 3: since 2 training clips meet
+other targets in each epoch, since 3 no clips or hours are left out that fill no
+batch or window. Small predictors (`nets.predictors`) are fitted to
 the codes of the training split, chosen by the validation split and scored on
 the test split, several times with other seeds: means, and the spread as
 `<metric>_std`.
@@ -19,8 +20,9 @@ App. B) and the released codes. A name with `_as_published` does what these do:
   icu_type, month,    two repeats, the second of which goes on from the first,
   station             with the step size of the autoencoder
   rain                outputs hardly below 0, and the last epoch
-  oil_temperature     as rain, means over 10 hours, and training clips that are
-                      paired with the targets of others, anew in each epoch
+  oil_temperature     as rain, means over 10 hours (over the last 2 of a month),
+                      smaller last batches, and training clips that are paired
+                      with the targets of others, anew in each epoch
 
 and the default what is right: the state after the last step, a fresh predictor
 in each repeat with a step size of 1e-3, standardised codes, the best epoch,
@@ -68,6 +70,7 @@ class Downstream:
     schedule: how predictors are trained.
     as_published: see the top of this file.
     window: steps of a window, of values per step.
+    rest: whether steps that fill no window make a shorter one.
     scale: what the mean of a window is multiplied by.
     own_targets: whether training clips keep their targets, see
       `fitting.Fitter`.
@@ -80,6 +83,7 @@ class Downstream:
   schedule: fitting.Schedule
   as_published: bool = False
   window: int = 24
+  rest: bool = False
   scale: float = 1.0
   own_targets: bool = True
   independent: bool = False
@@ -226,8 +230,11 @@ class _Task:
   def _windows(self, series):
     """Features (N W, F), targets, whether they are known, and the month."""
     size, (_, steps, width) = self.protocol.window, series.dynamic.shape
-    per_clip = steps // size
-    windows = series.dynamic[:, :per_clip * size].reshape(-1, size, width)
+    # What is filled up, if the rest counts, was not seen.
+    missing = -steps % size if self.protocol.rest else 0
+    dynamic = np.pad(series.dynamic, [(0, 0), (0, missing), (0, 0)])
+    per_clip = dynamic.shape[1] // size
+    windows = dynamic[:, :per_clip * size].reshape(-1, size, width)
     values, seen = np.split(windows, 2, axis=-1)
     targets, known = self._targets(series)
     month = series.labels.get('labels/month')
@@ -249,7 +256,7 @@ class _Task:
       return labels, np.ones(len(labels), np.float32)
     known = ~np.isnan(labels[..., 0]) & found.mask
     means = lambda a: np.asarray(predictors.window_means(
-        a, self.protocol.window), np.float32)
+        a, self.protocol.window, rest=self.protocol.rest), np.float32)
     values = means(np.where(known, labels[..., 0], 0.0))
     # A window counts if all of it was measured.
     return values * self.protocol.scale, (
@@ -262,7 +269,8 @@ class _Task:
       return predictors.LastState(early=published)
     if self.factor.num_classes is not None:
       return predictors.StaticOnly(self.factor.num_classes)
-    return predictors.WindowMean(self.protocol.window, linear=not published)
+    return predictors.WindowMean(
+        self.protocol.window, linear=not published, rest=self.protocol.rest)
 
   def _guess(self, outputs):
     """Outputs in the form of `_metrics`; logits stand for probabilities."""
@@ -333,6 +341,8 @@ PROTOCOLS: Mapping[str, Downstream] = {
     **_static('month', epochs=61, batch_size=10, learning_rate=1e-4),
     **_static('station', epochs=61, batch_size=10, learning_rate=1e-4),
     **_pair('rain', _RAIN, dataclasses.replace(_RAIN, **_LAST), scale=24.0),
-    **_pair('oil_temperature', _OIL, dataclasses.replace(_OIL, **_LAST),
-            other={'window': 10, 'own_targets': False, 'VERSION': 2}),
+    **_pair('oil_temperature', _OIL,
+            dataclasses.replace(_OIL, rest=True, **_LAST),
+            other={'window': 10, 'rest': True, 'own_targets': False,
+                   'VERSION': 3}),
 }
