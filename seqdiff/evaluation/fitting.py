@@ -44,6 +44,7 @@ class Schedule:
     batch_size: examples per step.
     rest: whether what fills no batch makes a smaller one at the end of a pass
       (released codes), or waits for the next pass.
+    clip_norm: norm that gradients are clipped to; None: they are not.
     learning_rate: of Adam.
     best: whether the parameters of the epoch with the best score are kept, or
       those of the last one.
@@ -55,6 +56,7 @@ class Schedule:
   learning_rate: float = 1e-3
   best: bool = True
   rest: bool = False
+  clip_norm: float | None = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Fitter:
 
   Attributes:
     net: the network.
-    loss: what is minimised; gradients are clipped to a norm of 1.
+    loss: what is minimised.
     score: what is to be high on the validation split.
     schedule: how it is trained.
     own_targets: whether examples keep their targets in training; if not, they
@@ -118,8 +120,11 @@ class Fitter:
 
   @functools.cached_property
   def _optimiser(self):
-    return optax.chain(optax.clip_by_global_norm(1.0),
-                       optax.adam(self.schedule.learning_rate))
+    adam = optax.adam(self.schedule.learning_rate)
+    if self.schedule.clip_norm is None:
+      return adam
+    return optax.chain(
+        optax.clip_by_global_norm(self.schedule.clip_norm), adam)
 
   @functools.cached_property
   def _epoch(self):
