@@ -17,7 +17,7 @@ App. B) and the released codes. A name with `_as_published` does what these do:
   mortality           reads the state of the LSTM after a quarter of the series
   icu_type, month,    two repeats, the second of which goes on from the first,
   station             with the step size of the autoencoder
-  rain                outputs hardly below 0, and the last epoch
+  rain                outputs hardly below 0, and the last epoch (our choice)
   oil_temperature     as rain, means over 10 hours (the last of them over 2),
                       smaller last batches, and training clips that are paired
                       with the targets of others, anew in each epoch
@@ -30,6 +30,11 @@ oil. Departures of the published forms: what fills no batch waits for the next
 pass, but of oil; codes are standardised for values, in place of a batch norm in
 the predictor. Version 1 of the published static codes and versions 1 and 2 of
 oil clipped gradients; these also left out what filled no batch or window.
+
+Rain is a task of GLR alone, and `rain_as_published` is not its protocol: it has
+the predictor of oil. Released: 101 epochs with a step size of 1e-4, rectifiers
+and dropout of .3, ten times the weight for days with rain, and a 0 for hours
+that were not measured. Numbers of the two do not compare.
 
 Reference rows, on the same splits: `constant` (shares of the classes, or the
 mean), `seasonal` (mean of the month of the year), `median` and
