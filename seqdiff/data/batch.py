@@ -159,6 +159,12 @@ def identity(dataset: Dataset) -> dict[str, Any]:
   return found
 
 
+def is_padded(dataset: Dataset) -> bool:
+  """Whether its samples are filled up to one length, and say so in a mask."""
+  return any(len(source) and 'mask' in source[0]
+             for source in dataset.splits.values())
+
+
 def rolled(dataset: Dataset, steps: int) -> Dataset:
   """The data set with series that are shifted cyclically, and only they.
 
@@ -172,11 +178,10 @@ def rolled(dataset: Dataset, steps: int) -> Dataset:
   def roll(item):
     return {**item, 'x': np.roll(item['x'], -steps, axis=0)}
 
-  for source in dataset.splits.values():
-    if 'mask' in source[0]:
-      raise ValueError(
-          f'config.data.roll={steps} with {dataset.name}, whose samples are '
-          'filled up to one length; expected 0. Set it back.')
+  if is_padded(dataset):
+    raise ValueError(
+        f'config.data.roll={steps} with {dataset.name}, whose samples are '
+        'filled up to one length; expected 0. Set it back.')
   return mapped(dataset, roll)
 
 
