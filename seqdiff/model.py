@@ -5,8 +5,11 @@
 
 Clips are numpy arrays (B, T, H, W, C), uint8, or float in [-1, 1]; results are
 uint8. Series are (B, T, D), in the units of `model.dataset.variables` and NaN
-where not measured; rows at their end without any value are padding. Results are
-float32 in the same units, without gaps: NaN in padding only.
+where not measured; rows at their end without any value are padding. Where the
+samples of the data set have no padding, the first `data.num_frames` rows are
+none either (of PhysioNet they have: there a series whose last hours hold no
+value is read as a shorter one). Results are float32 in the same units, without
+gaps: NaN in padding only.
 """
 
 from collections.abc import Sequence
@@ -317,7 +320,10 @@ class Model:
   def _batch(self, clips) -> types.Batch:
     """Checks clips or series and makes a batch of them."""
     if self.dataset.variables:
-      return units.to_batch(clips, self.dataset.variables)
+      return units.to_batch(
+          clips, self.dataset.variables,
+          num_real=0 if data_batch.is_padded(self.dataset)
+          else self.config.data.num_frames)
     clips = np.asarray(clips)
     known = run.first_batch(self.config, self.dataset)['x'].shape[2:]
     if clips.ndim != 2 + len(known) or clips.shape[2:] != known:

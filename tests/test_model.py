@@ -9,7 +9,10 @@ import pytest
 from configs import quickstart
 from seqdiff import build
 from seqdiff import model
+from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
 from seqdiff.methods import base
+from seqdiff.sampling import codes
 
 
 class Noise:
@@ -29,6 +32,15 @@ class Noise:
     return x_init
 
 
+class Lengths:
+  """Codes are the number of real rows."""
+
+  def encode(self, params, x, mask):
+    del params
+    static = mask.sum(axis=1, keepdims=True).astype(float)
+    return base.Factors(static=static, dynamic=x)
+
+
 def _model(tmp_path, x_T='fresh', **settings):
   config = quickstart.get_config()
   config.data.update(size=8, num_train=1, num_test=1, **settings)
@@ -45,6 +57,32 @@ def test_codes_without_a_clip_start_as_the_config_says(x_T, shared, tmp_path):
       static=np.zeros((2, 3)), dynamic=np.zeros((2, 5, 1))), seed=3)
   assert x.shape == (2, 5, 8, 8, 3) and (x[0] != x[1]).any()
   assert (x == x[:, :1]).all() == shared
+
+
+@pytest.mark.parametrize('padded', [False, True])
+def test_series_have_the_codes_that_protocols_read(tmp_path, padded):
+  """Series whose last row holds no value, as a user has them."""
+  x = np.random.default_rng(0).normal(size=(2, 4, 1)).astype(np.float32)
+  observed = np.ones(x.shape, bool)
+  x[:, 3], observed[:, 3] = 0, False
+  arrays = {'x': x, 'observed': observed}
+  if padded:
+    arrays['mask'] = observed[..., 0]
+  dataset = data_batch.Dataset(
+      'set', {'train': loader.ArraySource(arrays)},
+      variables=(data_batch.Variable('heat', 'K', 280.0, 10.0),))
+  encoder = Lengths()
+  found = dataclasses.replace(
+      _model(tmp_path, num_frames=4), dataset=dataset, method=encoder)
+  batch = next(loader.eval_batches(
+      dataset.splits['train'], batch_size=2, num_frames=4))
+  protocols = codes.make_encode(encoder)({}, batch, None)
+  series = np.where(observed, 10.0 * x + 280.0, np.nan)
+  np.testing.assert_array_equal(found.encode(series).static, protocols.static)
+  np.testing.assert_array_equal(protocols.static, [[3.0 + (not padded)]] * 2)
+  # More rows than a sample has are padding if they hold no value.
+  longer = np.pad(series, [(0, 0), (0, 2), (0, 0)], constant_values=np.nan)
+  np.testing.assert_array_equal(found.encode(longer).static, protocols.static)
 
 
 USES = {

@@ -31,7 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.method.diffusion.update(p_mean=-0.4, p_std=1.0)
   config.data.update(
       data_dir='data',  # As given to seqdiff.data.prepare.
-      roll=0,  # Hours that series are shifted by, labels not (released code).
+      roll=0,  # Hour that series begin at, labels not; see data/batch.py.
       num_frames=672,  # Hours.
       batch_size=10,
       eval_batch_size=16,
@@ -66,7 +66,8 @@ def vary(
     config: the config.
     variant: 'as_published', 'pool' or one of `others`.
     others: names of variants that need nothing more.
-    roll: hours by which the released code shifts its series.
+    roll: hour at which series begin in the released code, and the hours
+      before it at their end.
     read: hours of a series that `pool` reads in a step.
     decode: hours that it decodes.
     centre: whether its dynamic codes are read from what differs from the mean.

@@ -159,21 +159,29 @@ def identity(dataset: Dataset) -> dict[str, Any]:
   return found
 
 
+def is_padded(dataset: Dataset) -> bool:
+  """Whether its samples are filled up to one length, and say so in a mask."""
+  return any(len(source) and 'mask' in source[0]
+             for source in dataset.splits.values())
+
+
 def rolled(dataset: Dataset, steps: int) -> Dataset:
-  """The data set with series that are shifted cyclically, their labels not.
+  """The data set with series that are shifted cyclically, and only they.
+
+  They begin with what was step `steps` (released code of DiffSDA). Labels and
+  `observed` stay where they were, and so are those of other steps; what is then
+  not observed is 0 in a batch, as ever.
 
   Raises:
     ValueError: for clips with a mask, whose padding would move into them.
   """
   def roll(item):
-    return {k: np.roll(v, steps, axis=0) if k in ('x', 'observed') else v
-            for k, v in item.items()}
+    return {**item, 'x': np.roll(item['x'], -steps, axis=0)}
 
-  for source in dataset.splits.values():
-    if 'mask' in source[0]:
-      raise ValueError(
-          f'config.data.roll={steps} with {dataset.name}, whose samples are '
-          'filled up to one length; expected 0. Set it back.')
+  if is_padded(dataset):
+    raise ValueError(
+        f'config.data.roll={steps} with {dataset.name}, whose samples are '
+        'filled up to one length; expected 0. Set it back.')
   return mapped(dataset, roll)
 
 
@@ -185,6 +193,15 @@ def observed(batch: types.Batch) -> types.Array:
   if 'observed' in batch:
     return batch['observed']
   return jnp.broadcast_to(batch['mask'][..., None], batch['x'].shape)
+
+
+def measured(batch: types.Batch) -> types.Array:
+  """x (B, T, ...) as float, and 0 where a series was not measured.
+
+  A loader gives 0 there; so does this for batches that were made otherwise.
+  """
+  x = to_float(batch['x'])
+  return jnp.where(batch['observed'], x, 0.0) if 'observed' in batch else x
 
 
 def observed_share(batch: types.Batch) -> types.Array:

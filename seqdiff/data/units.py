@@ -1,7 +1,9 @@
 """Series as people have them: in units, and NaN where nothing was measured.
 
 Such an array is (B, T, D), in the units of D variables. Rows at its end without
-any value are padding, by which shorter series are brought to one length.
+any value are padding, by which shorter series are brought to one length. If the
+samples of its data set have one length of their own, that many rows are real,
+with or without values, as they are in these samples.
 """
 
 from collections.abc import Sequence
@@ -22,13 +24,17 @@ def normalise(
 
 
 def to_batch(
-    series: np.ndarray, variables: Sequence[data_batch.Variable]
+    series: np.ndarray,
+    variables: Sequence[data_batch.Variable],
+    *,
+    num_real: int = 0,
 ) -> types.Batch:
   """A batch (x, observed, mask, index) of series in units.
 
   Args:
     series: (B, T, D) as at the top of this file.
     variables: the D variables.
+    num_real: first rows that are never padding.
 
   Raises:
     ValueError: for arrays of another form, infinite values, and a series
@@ -59,6 +65,7 @@ def to_batch(
         'one that was measured. Leave it out.')
   # A row is real up to the last one with a value.
   mask = np.cumsum(observed.any(2)[:, ::-1], axis=1)[:, ::-1] > 0
+  mask[:, :num_real] = True
   return {'x': x, 'observed': observed, 'mask': mask,
           'index': np.arange(len(x), dtype=np.int32)}
 

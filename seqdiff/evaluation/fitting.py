@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from seqdiff.core import shapes
 from seqdiff.core import types
 
 # (outputs, targets (N, ...), weights like the targets) -> mean loss.
@@ -40,7 +41,10 @@ class Schedule:
   Attributes:
     epochs: how often it is scored on the validation split.
     passes: times that it sees all examples in an epoch.
-    batch_size: examples per step; what fills no batch waits for the next pass.
+    batch_size: examples per step.
+    rest: whether what fills no batch makes a smaller one at the end of a pass
+      (released codes), or waits for the next pass.
+    clip_norm: norm that gradients are clipped to; None: they are not.
     learning_rate: of Adam.
     best: whether the parameters of the epoch with the best score are kept, or
       those of the last one.
@@ -51,6 +55,8 @@ class Schedule:
   passes: int = 1
   learning_rate: float = 1e-3
   best: bool = True
+  rest: bool = False
+  clip_norm: float | None = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Fitter:
 
   Attributes:
     net: the network.
-    loss: what is minimised; gradients are clipped to a norm of 1.
+    loss: what is minimised.
     score: what is to be high on the validation split.
     schedule: how it is trained.
     own_targets: whether examples keep their targets in training; if not, they
@@ -114,8 +120,11 @@ class Fitter:
 
   @functools.cached_property
   def _optimiser(self):
-    return optax.chain(optax.clip_by_global_norm(1.0),
-                       optax.adam(self.schedule.learning_rate))
+    adam = optax.adam(self.schedule.learning_rate)
+    if self.schedule.clip_norm is None:
+      return adam
+    return optax.chain(
+        optax.clip_by_global_norm(self.schedule.clip_norm), adam)
 
   @functools.cached_property
   def _epoch(self):
@@ -138,13 +147,14 @@ class Fitter:
         data = data[0], data[1][given], data[2][given]
       orders = jax.vmap(lambda k: jax.random.permutation(k, count))(
           jax.random.split(order_key, self.schedule.passes))
-      batches = orders[:, :count // size * size].reshape(-1, size)
+      batches = _batches(orders, size, self.schedule.rest)
 
       def step(carry, draw):
         params, state = carry
         where, key = draw
-        grads = jax.grad(value)(
-            params, jax.tree.map(lambda a: a[where], data), key)
+        inputs, targets, weights = jax.tree.map(lambda a: a[where], data)
+        weights *= shapes.expand_like(where >= 0, weights)
+        grads = jax.grad(value)(params, (inputs, targets, weights), key)
         updates, state = self._optimiser.update(grads, state, params)
         return (optax.apply_updates(params, updates), state), None
 
@@ -153,3 +163,15 @@ class Fitter:
       return params, state
 
     return epoch
+
+
+def _batches(orders: jax.Array, size: int, rest: bool) -> jax.Array:
+  """Examples (passes, N) -> those of each step (steps, size).
+
+  With `rest` the last batch of a pass is filled up with -1.
+  """
+  count = orders.shape[1]
+  if rest:
+    orders = jnp.pad(
+        orders, [(0, 0), (0, -count % size)], constant_values=-1)
+  return orders[:, :orders.shape[1] // size * size].reshape(-1, size)

@@ -1,7 +1,8 @@
 """Tables of series: a row per method, a column per task, trivial rows first.
 
 The layout is that of DiffSDA (arXiv:2510.05717, Tables 5, 14 and 15), whose
-numbers stand below ours where the protocol is the same.
+numbers stand below ours where the protocol is the same. Numbers of two versions
+of a protocol do not compare, so that each row says of which it is.
 """
 
 from collections.abc import Mapping
@@ -99,7 +100,8 @@ def _render(found, form) -> str:
       _metrics(result), task.metric, task.unit)
   steps = lambda task, result: (
       cells.MISSING if result is None
-      else f'{result.step:,} × {result.counts.get("seeds", 1)}')
+      else f'{result.step:,} × {result.counts.get("seeds", 1)} '
+      f'({result.version})')
   lines = [cells.line(['', *(task.title for task in TASKS)]),
            cells.line([':--', *['--:'] * len(TASKS)])]
   for label, names in _TRIVIAL.items():
@@ -110,7 +112,7 @@ def _render(found, form) -> str:
         _metrics(result), ('untrained',), task), method))
   for method in METHODS:
     lines.append(row(f'{method}, ours', own, method))
-    lines.append(row(f'{method}, steps × seeds', steps, method))
+    lines.append(row(f'{method}, steps × seeds (version)', steps, method))
   if form:
     lines += [row(f'{method}, published', lambda task, _, method=method: (
         cells.number(_published(task, method), 'value', task.unit)))

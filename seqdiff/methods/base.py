@@ -11,6 +11,7 @@ import flax.struct
 import jax
 
 from seqdiff.core import types
+from seqdiff.data import batch as data_batch
 
 
 @flax.struct.dataclass
@@ -30,6 +31,20 @@ class Factors:
 def swap(a: Factors, b: Factors) -> Factors:
   """The static code of `a` with the dynamic codes of `b`."""
   return Factors(static=a.static, dynamic=b.dynamic)
+
+
+def encode(
+    method: 'Method', params: types.Params, batch: types.Batch
+) -> Factors:
+  """The factors of the clips of a batch.
+
+  What was not measured of series is read as 0. A method that tells it from a
+  measured 0 has `encode_observed`, which is told what was measured.
+  """
+  x, mask = data_batch.measured(batch), batch['mask']
+  if 'observed' in batch and hasattr(method, 'encode_observed'):
+    return method.encode_observed(params, x, mask, batch['observed'])
+  return method.encode(params, x, mask)
 
 
 class Trainable(Protocol):

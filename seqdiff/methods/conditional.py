@@ -234,9 +234,12 @@ class Conditional(Coder):
 
 def _seen(batch):
   """What the encoder sees: the clips, or the frames that they stand for."""
-  return data_batch.to_float(batch.get('frames', batch['x']))
+  if 'frames' in batch:
+    return data_batch.to_float(batch['frames'])
+  return data_batch.measured(batch)
 
 
 def _shown(batch):
   """What the denoiser learns to give back."""
-  return {k: batch[k] for k in ('x', 'mask', 'observed') if k in batch}
+  found = {k: batch[k] for k in ('mask', 'observed') if k in batch}
+  return {'x': data_batch.measured(batch), **found}

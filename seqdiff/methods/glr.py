@@ -60,7 +60,7 @@ class GLR:
     read_frames: of one that a static code in use is read from; None: as many.
     num_reads: sub-sequences of which a static code in use is the mean.
     min_measured: a step is read if as many of its values, or more, were
-      measured. What was not is 0, see `data.batch`.
+      measured. Where a batch does not say, that is all but zeros.
     kernels: of the prior, see `losses.gaussian_process`.
     num_scales: of each kernel.
     length_scale: the largest, in windows.
@@ -95,9 +95,9 @@ class GLR:
     Raises:
       ValueError: for series that the settings do not fit.
     """
-    x = batch['x']
+    x = data_batch.measured(batch)
     self._check(x)
-    read = self._steps(x, batch['mask'])
+    read = self._steps(_observed(batch), batch['mask'])
     parts = [a[:, :self.window] for a in (x, read)]
     of_window = self.local_encoder.init(keys.named(key, 'local'), *parts)
     parts = [a[:, :self.global_frames] for a in (x, read)]
@@ -123,14 +123,15 @@ class GLR:
     In evaluation the codes are their means.
     """
     del step
-    x, mask, index = batch['x'], batch['mask'], batch['index']
+    x, mask, index = data_batch.measured(batch), batch['mask'], batch['index']
     observed = data_batch.observed(batch).astype(jnp.float32)
+    steps = self._steps(_observed(batch), mask)
     draws = self.noise_draws if train else 1
     repeat = lambda a: jnp.repeat(a, draws, axis=0)
-    mean, factor = self._local(params, x, mask)
-    static_mean = self._global(params, x, mask, self._random_starts(
+    mean, factor = self._local(params, x, steps)
+    static_mean = self._global(params, x, steps, self._random_starts(
         keys.named(key, 'start'), index, mask, 1)) if train else (
-            self._read(params, x, mask))
+            self._read(params, x, mask, steps))
     static, dynamic = repeat(static_mean), repeat(mean)
     if train:
       noise = lambda name, shape: shapes.merge_frames(
@@ -159,11 +160,25 @@ class GLR:
   def encode(
       self, params: types.Params, x: types.Array, mask: types.Array
   ) -> base.Factors:
-    """Series -> means of their codes, see `methods.base.Method`."""
+    """Series -> means of their codes, see `methods.base.Method`.
+
+    What is 0 counts as not measured.
+    """
+    return self.encode_observed(params, x, mask, x != 0.0)
+
+  def encode_observed(
+      self,
+      params: types.Params,
+      x: types.Array,
+      mask: types.Array,
+      observed: types.Array,
+  ) -> base.Factors:
+    """The same, if it is known what was measured: observed (B, T, D) bool."""
     self._check(x)
-    mean, _ = self._local(params, x, mask)
+    steps = self._steps(observed, mask)
+    mean, _ = self._local(params, x, steps)
     return base.Factors(
-        static=self._read(params, x, mask),
+        static=self._read(params, x, mask, steps),
         dynamic=jnp.repeat(mean, self.window, axis=1))
 
   def decode(
@@ -207,38 +222,38 @@ class GLR:
         num_windows, dim, kernels=self.kernels, num_scales=self.num_scales,
         length_scale=self.length_scale)
 
-  def _steps(self, x, mask):
+  def _steps(self, observed, mask):
     """Which steps the encoders read: (B, T)."""
-    measured = jnp.sum(x != 0.0, axis=-1)
+    measured = jnp.sum(observed, axis=-1)
     return mask.astype(bool) & (measured >= self.min_measured)
 
-  def _local(self, params, x, mask):
+  def _local(self, params, x, steps):
     """Posterior of the local codes: mean (B, L, D), factor (B, D, L, L)."""
     windows = lambda a: a.reshape(-1, self.window, *a.shape[2:])
     outputs = self.local_encoder.apply(
-        params['local'], windows(x), windows(self._steps(x, mask)))
+        params['local'], windows(x), windows(steps))
     mean, diagonal, above = (
         shapes.split_frames(a, x.shape[1] // self.window) for a in outputs)
     factor = gaussian_process.bidiagonal_factor(
         diagonal.swapaxes(1, 2), above.swapaxes(1, 2))
     return mean, factor
 
-  def _read(self, params, x, mask):
+  def _read(self, params, x, mask, steps):
     """Static codes in use, of sub-sequences evenly over a series: (B, D)."""
     count = self.global_frames if self.read_frames is None else (
         self.read_frames)
     at = jnp.linspace(0.0, 1.0, self.num_reads)[None]
     starts = jnp.round(at * _last_start(mask, count)).astype(jnp.int32)
-    return self._global(params, x, mask, starts, count)
+    return self._global(params, x, steps, starts, count)
 
-  def _global(self, params, x, mask, starts, count=None):
+  def _global(self, params, x, steps, starts, count=None):
     """Mean over sub-sequences that start at `starts` (B, n): (B, D)."""
     count = self.global_frames if count is None else count
     frames = starts[..., None] + jnp.arange(count)[None, None]
     pieces = lambda a: views.take_frames(
         a, frames.reshape(len(a), -1)).reshape(-1, count, *a.shape[2:])
     codes = self.global_encoder.apply(
-        params['global'], pieces(x), pieces(self._steps(x, mask)))
+        params['global'], pieces(x), pieces(steps))
     return jnp.mean(shapes.split_frames(codes, starts.shape[1]), axis=1)
 
   def _random_starts(self, key, index, mask, count):
@@ -277,10 +292,16 @@ class GLR:
     mean, std = self._decode(params, drawn, dynamic)
     x = mean + std * noise('values', mean.shape[1:])
     starts = self._random_starts(keys.named(key, 'start'), index, mask, draws)
-    read = self._global(
-        params, x, jnp.repeat(mask, draws, axis=0), starts.reshape(-1, 1))
+    # All values of a sample are there.
+    read = self._global(params, x, jnp.repeat(mask.astype(bool), draws, axis=0),
+                        starts.reshape(-1, 1))
     ratio = counterfactual.likelihood_ratio(read, static, drawn)
     return jnp.mean(ratio.reshape(-1, draws), axis=1)
+
+
+def _observed(batch):
+  """Which values the encoders take for measured ones: (B, T, D)."""
+  return batch['observed'] if 'observed' in batch else batch['x'] != 0.0
 
 
 def _last_start(mask, count):

@@ -66,13 +66,16 @@ class WindowMean(nn.Module):
   """A value for each step from both codes, averaged over windows.
 
   Attributes:
-    window: steps of a window; steps that fill none are not used.
+    window: steps of a window.
+    rest: whether steps that fill no window make a shorter one (released code),
+      or are not used.
     linear: whether values are unbounded; False: a leaky rectifier, which
       hardly allows what is below 0 (released code).
   """
 
   window: int
   linear: bool = True
+  rest: bool = False
 
   @nn.compact
   def __call__(
@@ -83,7 +86,7 @@ class WindowMean(nn.Module):
       *,
       train: bool = False,
   ) -> jax.Array:
-    """-> means (B, T // window)."""
+    """-> means (B, windows), see `window_means`."""
     del mask, train
     shape = dynamic.shape[:2] + static.shape[-1:]
     static = jnp.broadcast_to(static[:, None], shape)
@@ -91,10 +94,20 @@ class WindowMean(nn.Module):
     for size in 32, 8:
       h = nn.leaky_relu(nn.Dense(size)(h))
     h = nn.Dense(1)(h)[..., 0]
-    return window_means(h if self.linear else nn.leaky_relu(h), self.window)
+    return window_means(
+        h if self.linear else nn.leaky_relu(h), self.window, rest=self.rest)
 
 
-def window_means(values: jax.Array, window: int) -> jax.Array:
-  """Means over windows: (B, T) -> (B, T // window), the rest left out."""
+def window_means(
+    values: jax.Array, window: int, *, rest: bool = False
+) -> jax.Array:
+  """Means over windows: (B, T) -> (B, T // window), the rest left out.
+
+  With `rest` it is one window more, if there is any.
+  """
   count = values.shape[1] // window
-  return values[:, :count * window].reshape(-1, count, window).mean(axis=-1)
+  means = values[:, :count * window].reshape(-1, count, window).mean(axis=-1)
+  if not rest or values.shape[1] == count * window:
+    return means
+  last = values[:, count * window:].mean(axis=1, keepdims=True)
+  return jnp.concatenate([means, last], axis=1)

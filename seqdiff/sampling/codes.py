@@ -5,7 +5,6 @@ import functools
 
 import jax
 
-from seqdiff.data import batch as data_batch
 from seqdiff.methods import base
 from seqdiff.sampling import devices
 
@@ -17,8 +16,7 @@ def make_encode(method: base.Method) -> Callable[..., base.Factors]:
   @jax.jit
   def encode(params, batch, key):
     del key
-    return method.encode(
-        params, data_batch.to_float(batch['x']), batch['mask'])
+    return base.encode(method, params, batch)
 
   return devices.over_devices(encode)
 

@@ -32,12 +32,11 @@ def make_reconstruct(
 
   @jax.jit
   def reconstruct(params, batch, key):
-    x = data_batch.to_float(batch['x'])
-    factors = method.encode(params, x, batch['mask'])
+    factors = base.encode(method, params, batch)
     if x_T == 'encoded':
       x_init = noise.encoded(method, params, factors, batch, key)
     else:
-      x_init = noise.fresh(x_T, key, batch['index'], x.shape[1:])
+      x_init = noise.fresh(x_T, key, batch['index'], batch['x'].shape[1:])
     return data_batch.in_range(method.decode(params, factors, x_init))
 
   return devices.over_devices(reconstruct)

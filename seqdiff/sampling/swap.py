@@ -37,7 +37,7 @@ def make_swap(
 
   @jax.jit
   def swap(params, a, b, key):
-    of_a, of_b = _encode(method, params, a), _encode(method, params, b)
+    of_a, of_b = base.encode(method, params, a), base.encode(method, params, b)
     x_init = _start(method, params, x_T, (a, of_a), (b, of_b), key)
     return data_batch.in_range(
         method.decode(params, base.swap(of_a, of_b), x_init))
@@ -65,18 +65,12 @@ def make_x_T_only(
 
   @jax.jit
   def x_T_only(params, a, b, c, key):
-    of_a, of_b, of_c = (_encode(method, params, of) for of in (a, b, c))
+    of_a, of_b, of_c = (base.encode(method, params, of) for of in (a, b, c))
     x_init = _start(method, params, x_T, (a, of_a), (b, of_b), key)
     return data_batch.in_range(
         method.decode(params, base.swap(of_a, of_c), x_init))
 
   return devices.over_devices(x_T_only)
-
-
-def _encode(method, params, batch) -> base.Factors:
-  """The factors of the clips of a batch."""
-  return method.encode(
-      params, data_batch.to_float(batch['x']), batch['mask'])
 
 
 def _start(method, params, x_T, a, b, key) -> jax.Array:

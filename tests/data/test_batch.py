@@ -12,10 +12,11 @@ def _dataset(**item):
   return batch.Dataset(name='set', splits={'train': [item]})
 
 
-def test_rolled_series_move_against_their_labels():
-  item = batch.rolled(_dataset(), 3).splits['train'][0]
+def test_rolled_series_begin_later_and_their_labels_and_masks_stay():
+  item = batch.rolled(_dataset(), 1).splits['train'][0]
   np.testing.assert_array_equal(item['x'][:, 0], [2, 4, 6, 0])
-  np.testing.assert_array_equal(item['observed'], item['x'] > 2)
+  np.testing.assert_array_equal(item['x'][:, 1], [3, 5, 7, 1])
+  np.testing.assert_array_equal(item['observed'][:, 0], [0, 0, 1, 1])
   np.testing.assert_array_equal(item['labels/rain'][:, 0], [0, 2, 4, 6])
 
 

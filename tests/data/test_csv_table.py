@@ -1,12 +1,14 @@
 """A user's own series: machines whose rows count."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from seqdiff.data import disk
 from seqdiff.data import prepare
+from seqdiff.data.builders import csv_table
 
 HEADER = 'time,machine,heat,load,kind,wear'
 
@@ -91,7 +93,8 @@ def test_split_by_time_takes_the_last_rows_for_tests(tmp_path):
                stride=3, labels='', targets='', validation_fraction=0.1,
                test_fraction=0.2)
   # Rows 0 to 69, 70 to 79 and 80 to 99; b is too short, all three parts of it.
-  assert '2 series; 3 of their parts are shorter than 6 rows' in told
+  assert '2 series of 105 rows, of which 96 are in a sample' in told
+  assert '\n3 of their parts are shorter than 6 rows and gave no' in told
   # The last windows end with rows 68, 78 (begins at 73) and 97.
   assert '\n4 rows after the last whole window of their part are in no' in told
   found = load(tmp_path, window=6)
@@ -111,10 +114,39 @@ def test_what_was_not_measured_is_zero_and_empty_windows_are_counted(tmp_path):
   told = build(tmp_path / 'raw', tmp_path, split_by='time', window=5,
                stride=None)
   assert '12 train' in told  # 70 / 5 windows, of which two are empty.
-  assert '\n2 windows without any value were left out' in told
+  assert ('\n2 windows without any value were left out, and with them 10 rows '
+          'that are in no other') in told
   item = load(tmp_path, window=5).splits['train'][0]
   assert item['observed'][:, 0].tolist() == [True, True, True, False, True]
   assert item['observed'][:, 1].all() and item['x'][3, 0] == 0
+
+
+@pytest.mark.parametrize('stride, window, counts', [
+    # Of 70, 15 and 15 rows, in the first of which 20 to 31 hold nothing: starts
+    # 0, 4, ..., 60, of which 20 and 24 are empty; all their rows but 24 to 27
+    # are in others. Then 70, 74; 85, 89.
+    (4, 8, dict(used=100 - 2 - 3 - 3 - 4, short=0, tail=8, between=0, empty=4)),
+    # Starts 0, 12, ..., 60 with 4 rows between, of which 24 is empty; 70; 85.
+    (12, 8, dict(used=5 * 8 + 16, short=0, tail=16, between=20, empty=8)),
+    # Starts 0, 30; the other two parts are too short.
+    (30, 20, dict(used=40, short=30, tail=20, between=10, empty=0)),
+])
+def test_each_row_without_a_sample_is_counted_once(
+    tmp_path, stride, window, counts):
+  found = rows('m', 100)
+  for n in range(20, 32):
+    found[n][2] = found[n][3] = 'NA'
+  write(tmp_path / 'raw', 'a.csv', found)
+  options = csv_table.Options(**(MACHINES | dict(
+      window=window, stride=stride, split_by='time')))
+  report = ' '.join(csv_table.Csv.collect(options, tmp_path / 'raw').report)
+  told = re.search(
+      r'of 100 rows, of which (?P<used>\d+) are in a sample.* gave no sample: '
+      r'(?P<short>\d+) rows.* (?P<tail>\d+) rows after the last.* '
+      r'(?P<between>\d+) rows between two windows.* '
+      r'with them (?P<empty>\d+) rows', report)
+  assert {k: int(v) for k, v in told.groupdict().items()} == counts
+  assert sum(counts.values()) == 100
 
 
 @pytest.mark.parametrize('as_numbers', [False, True])

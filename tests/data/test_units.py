@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from seqdiff.data import batch as data_batch
+from seqdiff.data import loader
 from seqdiff.data import units
 
 NAN = np.nan
@@ -40,6 +41,21 @@ def test_what_comes_back_is_what_was_given():
   # float32 in units: 280 / 10 times its precision.
   np.testing.assert_allclose(found['x'], np.where(observed, x, 0), atol=1e-5)
   assert found['mask'].all()
+
+
+def test_series_are_read_as_their_prepared_samples_are():
+  """The last row holds no value; it is real, unless its sample says not."""
+  series = np.array([[290, NAN], [280, -2], [NAN, NAN]])
+  x, observed = units.normalise(series, np.array([280, -1]), np.array([10, .5]))
+  for extra in {}, {'mask': np.array([True, True, False])}:
+    item = {'x': x, 'observed': observed, **extra}
+    dataset = data_batch.Dataset('set', {'train': [item]}, variables=BOTH)
+    prepared = next(loader.eval_batches([item], batch_size=1, num_frames=3))
+    given = units.to_batch(
+        series[None], BOTH,
+        num_real=0 if data_batch.is_padded(dataset) else len(series))
+    for name in 'x', 'observed', 'mask':
+      np.testing.assert_array_equal(given[name], prepared[name])
 
 
 @pytest.mark.parametrize('series, message', [

@@ -10,7 +10,6 @@ from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
 from seqdiff.evaluation import codes
 from seqdiff.evaluation import context
-from seqdiff.evaluation import fitting
 from seqdiff.evaluation import runner
 from seqdiff.evaluation.protocols import downstream
 from seqdiff.methods import base
@@ -186,6 +185,32 @@ def test_sum_of_the_rain_of_a_day(tmp_path):
         np.nanmean(np.abs(test - guess)), rel=1e-5)
 
 
+def test_hours_that_fill_no_window_are_one_if_they_count():
+  """Of 12 steps in windows of 5: 2 of 5, and with the rest 1 of 2."""
+  arrays = _arrays(20, 3)
+  series = codes.Codes(
+      static=np.zeros((20, 1)), mask=np.ones((20, STEPS), bool),
+      dynamic=np.concatenate([arrays['x'], arrays['observed']], -1),
+      labels={k: a for k, a in arrays.items() if k.startswith('labels')})
+  for rest, bounds in (False, (0, 5, 10)), (True, (0, 5, 10, 12)):
+    task = downstream._Task(dataclasses.replace(
+        downstream.PROTOCOLS['rain'], window=5, scale=1.0, rest=rest),
+                            FACTORS[2])
+    features, targets, known, month = task._windows(series)
+    parts = list(zip(bounds, bounds[1:]))
+    mean = np.stack(
+        [arrays['x'][:, a:b].mean(axis=1) for a, b in parts], axis=1)
+    np.testing.assert_allclose(
+        features[:, :mean.shape[-1]], mean.reshape(-1, mean.shape[-1]),
+        rtol=1e-5, atol=1e-6)
+    expected = np.stack([arrays['labels/rain'][:, a:b, 0].mean(axis=1)
+                         for a, b in parts], axis=1).ravel()
+    np.testing.assert_array_equal(known, ~np.isnan(expected))
+    np.testing.assert_allclose(targets[known], expected[known], rtol=1e-5)
+    np.testing.assert_array_equal(
+        month, np.repeat(arrays['labels/month'], len(parts)))
+
+
 @pytest.mark.slow
 def test_targets_of_other_clips_teach_nothing(tmp_path):
   metrics, _ = _run('rain_as_published', tmp_path)
@@ -221,10 +246,43 @@ def test_data_that_do_not_fit_are_refused_at_once(name, splits, message):
     runner.check([name], dataset)
 
 
-def test_published_forms_differ_where_the_released_codes_do():
-  published = downstream.PROTOCOLS['oil_temperature_as_published']
-  assert (published.window, published.own_targets, published.VERSION) == (
-      10, False, 2)
-  assert published.schedule == fitting.Schedule(301, 10, best=False)
-  for name in 'icu_type', 'month':
-    assert downstream.PROTOCOLS[name].schedule.learning_rate == 1e-3
+# Epochs, passes in each, batch size, step size, whether the best epoch is kept,
+# norm of gradients, and repeats; the released codes as far as they have them.
+PUBLISHED = {
+    'mortality': (41, 1, 30, 1e-3, True, 1.0, 3),
+    'icu_type': (41, 5, 30, 5e-5, True, None, 2),
+    'month': (61, 5, 10, 1e-4, True, None, 2),
+    'station': (61, 5, 10, 1e-4, True, None, 2),
+    'rain': (61, 1, 10, 1e-3, False, 1.0, 3),
+    'oil_temperature': (301, 1, 10, 1e-3, False, None, 3),
+}
+VERSIONS = {'icu_type': 2, 'month': 2, 'station': 2, 'oil_temperature': 3}
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_schedules_and_what_the_corrected_ones_have_else(name):
+  num_classes = {'mortality': 2, 'icu_type': 4, 'month': 12, 'station': 12}
+  factor = data_batch.Factor(name, 'static', num_classes.get(name))
+
+  def settings(form):
+    protocol = downstream.PROTOCOLS[f'{name}{form}']
+    plan = protocol.schedule
+    return (plan.epochs, plan.passes, plan.batch_size, plan.learning_rate,
+            plan.best, plan.clip_norm,
+            downstream._Task(protocol, factor).repeats)
+
+  published = PUBLISHED[name]
+  assert settings('_as_published') == published
+  assert settings('') == (*published[:3], 1e-3, True, 1.0, 3)
+  versions = [downstream.PROTOCOLS[f'{name}{form}'].VERSION
+              for form in ('', '_as_published')]
+  assert versions == [1, VERSIONS.get(name, 1)]
+
+
+def test_only_published_oil_has_other_windows_targets_and_last_batches():
+  assert len(downstream.PROTOCOLS) == 2 * len(PUBLISHED)
+  for name, protocol in downstream.PROTOCOLS.items():
+    theirs = name == 'oil_temperature_as_published'
+    assert (protocol.window, protocol.rest, protocol.own_targets,
+            protocol.schedule.rest) == (
+                (10, True, False, True) if theirs else (24, False, True, False))

@@ -103,6 +103,66 @@ def test_passes_see_all_examples_again_within_an_epoch():
       5 * steps(PLAN), rel=0.05)
 
 
+@pytest.mark.parametrize('rest, sizes', [(False, [10]), (True, [10, 4])])
+def test_what_fills_no_batch_makes_a_smaller_one_or_waits(rest, sizes):
+  """Fourteen clips in batches of ten, as months of ETTh1."""
+  seen, number = [], np.arange(14, dtype=np.float32)
+  examples = fitting.Examples(
+      (number[:, None], np.zeros((14, 1, 1)), np.ones((14, 1), bool)), number,
+      np.ones(14, np.float32))
+
+  def loss(outputs, targets, weights):
+    jax.debug.callback(
+        lambda *a: seen.append(np.stack(a)), targets, weights, ordered=True)
+    return jnp.sum(outputs)
+
+  fitter = fitting.Fitter(
+      Through(), loss, lambda *_: 0.0,
+      fitting.Schedule(2, 10, passes=2, rest=rest))
+  fitter.fit(examples, examples, seed=0)
+  jax.effects_barrier()
+  steps = [targets[weights > 0] for targets, weights in seen]
+  assert [len(step) for step in steps] == sizes * 4
+  for first in range(0, len(steps), len(sizes)):  # Of a pass.
+    used = np.concatenate(steps[first:first + len(sizes)])
+    assert len(set(used)) == sum(sizes)
+
+
+class Weight(nn.Module):
+  """Says its one weight, which is 0 at first."""
+
+  @nn.compact
+  def __call__(self, static, dynamic, mask, *, train=False):
+    del dynamic, mask, train
+    return self.param('weight', nn.initializers.zeros, ()) + 0.0 * static
+
+
+@pytest.mark.parametrize('clip_norm', [1.0, None])
+def test_gradients_are_clipped_unless_told_not_to(clip_norm):
+  """Two steps of Adam on gradients of 2 and 200, in either order."""
+  targets = np.array([2.0, 200.0], np.float32)
+  examples = fitting.Examples(
+      (np.zeros((2, 1)), np.zeros((2, 1, 1)), np.ones((2, 1), bool)), targets,
+      np.ones(2, np.float32))
+  fitter = fitting.Fitter(
+      Weight(), lambda outputs, targets, _: jnp.sum(outputs[:, 0] * targets),
+      lambda *_: 0.0, fitting.Schedule(1, 1, clip_norm=clip_norm))
+  _, last = fitter.fit(examples, examples, seed=0)
+
+  def end(grads):
+    m = v = place = 0.0
+    for count, grad in enumerate(grads, start=1):
+      m, v = 0.9 * m + 0.1 * grad, 0.999 * v + 0.001 * grad**2
+      place -= 1e-3 * (m / (1 - 0.9**count)) / (v / (1 - 0.999**count))**0.5
+    return place
+
+  expected = [end(g) for g in ([1.0, 1.0] if clip_norm else targets,
+                               [1.0, 1.0] if clip_norm else targets[::-1])]
+  found = float(last['params']['weight'])
+  assert min(abs(found - e) / abs(e) for e in expected) < 1e-3
+  assert (abs(found + 2e-3) < 1e-6) == (clip_norm is not None)
+
+
 class Through(nn.Module):
   """Says the static code."""
 

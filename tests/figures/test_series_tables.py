@@ -49,9 +49,11 @@ def test_each_number_stands_in_the_column_of_its_task():
   assert rows['DiffSDA, ours']['oil, MAE (°C)'] == '2.5'
   assert rows['GLR, ours']['ICU type (%)'] == '50.0'
   assert rows['VAE, ours']['ICU type (%)'] == '–'
-  assert rows['DiffSDA, steps × seeds']['oil, MAE (°C)'] == '10 × 3'
-  assert rows['GLR, steps × seeds']['ICU type (%)'] == '10 × 1'
-  assert rows['GLR, steps × seeds']['oil, MAE (°C)'] == '–'
+  assert rows['DiffSDA, steps × seeds (version)'][
+      'oil, MAE (°C)'] == '10 × 3 (1)'
+  assert rows['GLR, steps × seeds (version)'][
+      'ICU type (%)'] == '10 × 1 (1)'
+  assert rows['GLR, steps × seeds (version)']['oil, MAE (°C)'] == '–'
   linear = rows['mean and deviation, linear']
   assert (linear['ICU type (%)'], linear['oil, MAE (°C)']) == ('55.0', '4')
   for label, number in (('mean of the month', '3.25'), ('median', '3'),

@@ -13,7 +13,9 @@ from seqdiff.core import keys
 from seqdiff.data import loader
 from seqdiff.diffusion import edm
 from seqdiff.methods import diffsda
+from seqdiff.sampling import codes
 from seqdiff.sampling import reconstruct
+from seqdiff.sampling import swap
 from tests.methods import toys
 
 KEY = jax.random.key(3)
@@ -28,19 +30,26 @@ class Values:
     return x[:, 0], x
 
 
-def _source(fill=0.0):
+def _source():
   """Series, partly missing; the second one is padded after four steps."""
   x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
   mask = np.arange(6)[None] < np.array([[6], [4], [6]])
   observed = ~HOLES & mask[..., None]
-  x = np.where(observed, x, np.float32(fill))
+  x = np.where(observed, x, 0)
   return [{'x': x[i], 'mask': mask[i], 'observed': observed[i]}
           for i in range(3)]
 
 
-def _batch(**kwargs):
-  return next(loader.eval_batches(
-      _source(**kwargs), batch_size=3, num_frames=6))
+def _batch():
+  return next(loader.eval_batches(_source(), batch_size=3, num_frames=6))
+
+
+def _junk():
+  """The batch with values where nothing was measured, and in the padding."""
+  batch = _batch()
+  junk = 1e3 * np.random.default_rng(5).normal(size=batch['x'].shape)
+  return {**batch, 'x': np.where(
+      batch['observed'], batch['x'], junk).astype(np.float32)}
 
 
 def _loss(method, params, batch, train=True):
@@ -62,13 +71,50 @@ def real():
   return method, params
 
 
-def test_values_that_are_missing_change_no_code_and_no_loss(real):
+@pytest.mark.parametrize('train, changes', [
+    (False, {}), (True, {}),
+    (True, {'frames_per_step': 2, 'static_frames': 3, 'centre': True})])
+def test_values_that_are_missing_change_no_loss(real, train, changes):
   method, params = real
-  for fill in 1e3, np.nan:
-    batch = _batch(fill=fill)
-    np.testing.assert_array_equal(batch['x'], _batch()['x'])
-    loss = jax.jit(lambda batch: _loss(method, params, batch))
-    np.testing.assert_array_equal(loss(batch), loss(_batch()))
+  method = dataclasses.replace(method, **changes)
+  loss = jax.jit(lambda batch: _loss(method, params, batch, train))
+  np.testing.assert_array_equal(loss(_junk()), loss(_batch()))
+
+
+def test_values_that_are_missing_change_no_code(real):
+  method, params = real
+  encode = codes.make_encode(method)
+  junk, clean = (encode(params, batch, None) for batch in (_junk(), _batch()))
+  np.testing.assert_array_equal(junk.static, clean.static)
+  np.testing.assert_array_equal(junk.dynamic, clean.dynamic)
+  # What padding holds is not read, even by who does not know what is missing.
+  mask, encode = _batch()['mask'], jax.jit(method.encode)
+  x = np.where(mask[..., None], _batch()['x'], _junk()['x'])
+  junk, clean = (encode(params, a, mask) for a in (x, _batch()['x']))
+  np.testing.assert_array_equal(junk.static, clean.static)
+  np.testing.assert_array_equal(junk.dynamic[mask], clean.dynamic[mask])
+
+
+@pytest.mark.parametrize('x_T', ['fresh_shared', 'encoded'])
+def test_values_that_are_missing_change_no_sample(real, x_T):
+  method, params = real
+  method = dataclasses.replace(method, solver=diffsda.Solver(num_steps=3))
+  again = reconstruct.make_reconstruct(method, x_T=x_T)
+  np.testing.assert_array_equal(
+      again(params, _junk(), KEY), again(params, _batch(), KEY))
+  swaps = swap.make_swap(method, x_T='dynamics_clip')
+  np.testing.assert_array_equal(
+      swaps(params, _junk(), _junk(), KEY),
+      swaps(params, _batch(), _batch(), KEY))
+
+
+def test_padding_has_no_influence_on_a_loss_of_batches_without_gaps(real):
+  method, params = real
+  loss = jax.jit(lambda batch: _loss(method, params, batch))
+  batch, junk = ({k: a for k, a in batch.items() if k != 'observed'}
+                 for batch in (_batch(), _junk()))
+  junk['x'] = np.where(batch['mask'][..., None], batch['x'], junk['x'])
+  np.testing.assert_array_equal(loss(junk), loss(batch))
 
 
 def test_padding_changes_no_code(real):
@@ -117,9 +163,9 @@ def test_loss_is_a_mean_over_what_was_observed_or_over_all(count_missing):
 def test_frames_that_are_drawn_bring_what_was_observed_of_them(real):
   method, params = real
   method = dataclasses.replace(method, frames_per_step=2)
-  shown, codes, _ = method._read(params['encoder'], _batch(), KEY, True)
+  shown, factors, _ = method._read(params['encoder'], _batch(), KEY, True)
   assert shown['x'].shape == (3, 2, 4) == shown['observed'].shape
-  assert codes.dynamic.shape == (3, 2, 2)
+  assert factors.dynamic.shape == (3, 2, 2)
   np.testing.assert_array_equal(shown['x'] != 0, shown['observed'])
 
 

@@ -65,6 +65,22 @@ def test_a_window_is_the_mean_of_its_steps():
   np.testing.assert_allclose(
       net.apply(params, STATIC, DYNAMIC, MASK),
       np.stack([each[:, :5].mean(1), each[:, 5:10].mean(1)], 1), rtol=1e-5)
+  np.testing.assert_allclose(
+      predictors.WindowMean(5, rest=True).apply(params, STATIC, DYNAMIC, MASK),
+      np.stack([each[:, :5].mean(1), each[:, 5:10].mean(1),
+                each[:, 10:].mean(1)], 1), rtol=1e-5)
+
+
+def test_a_rest_is_a_window_only_if_there_is_one():
+  values = np.arange(12.0).reshape(2, 6)
+  means = predictors.window_means
+  np.testing.assert_allclose(means(values, 4), [[1.5], [7.5]])
+  np.testing.assert_allclose(
+      means(values, 4, rest=True), [[1.5, 4.5], [7.5, 10.5]])
+  np.testing.assert_allclose(
+      means(values, 3, rest=True), means(values, 3, rest=False))
+  # Months of 28 days in the released code.
+  assert means(np.zeros((1, 672)), 10, rest=True).shape == (1, 68)
 
 
 def test_the_published_regressor_hardly_says_less_than_zero():

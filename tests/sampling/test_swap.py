@@ -55,7 +55,7 @@ def test_x_T_only_by_hand(toy):
 @pytest.mark.parametrize('x_T, gap', [('dynamics_clip', 'b'),
                                       ('static_clip', 'a')])
 def test_gaps_are_decoded_from_the_codes_before_x_T_is(toy, x_T, gap):
-  clips = {'a': _clips([[0.1, 0.3]]), 'b': _clips([[-0.2, 0.0]])}
+  clips = {'a': _clips([[0.4, 0.0]]), 'b': _clips([[-0.2, 0.0]])}
   for batch in clips.values():
     batch['observed'] = np.ones(batch['x'].shape, bool)
   whole = _swap(toy, x_T, **clips)

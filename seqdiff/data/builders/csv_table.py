@@ -9,6 +9,7 @@ sample is a window of it. With `--time` no window reaches over a gap. A set lies
 in `<data_dir>/csv/<set>_<window>`.
 """
 
+import collections
 from collections.abc import Iterator, Sequence
 import dataclasses
 import datetime
@@ -206,8 +207,7 @@ def _gaps(times, longest):
 def _cut(found, classes, options):
   """The samples of each split, and what was left out."""
   samples = {split: [] for split in series.SPLITS}
-  short = empty = unused = 0
-  stride = options.window if options.stride is None else options.stride
+  left = collections.Counter()
   if options.split_by == 'id':
     split_of = _split_ids([rows.name for rows in found], options)
   for rows in found:
@@ -215,16 +215,8 @@ def _cut(found, classes, options):
     parts = ([(split_of[rows.name], 0, length)]
              if options.split_by == 'id' else _parts(length, options))
     for split, start, stop in _without_gaps(parts, rows.gaps):
-      starts = range(start, stop - options.window + 1, stride)
-      if starts:
-        unused += stop - (starts[-1] + options.window)
-      else:
-        short += 1
-      for first in starts:
+      for first in _starts(rows.values[:stop], start, options, left):
         where = slice(first, first + options.window)
-        if np.isnan(rows.values[where]).all():
-          empty += 1
-          continue
         samples[split].append(series.Sample(
             f'{rows.name} row {first}', rows.values[where], {
                 **{name: known.index(rows.classes[name])
@@ -232,13 +224,45 @@ def _cut(found, classes, options):
                 **{name: column[where, None].astype(np.float32)
                    for name, column in rows.targets.items()}}))
   return samples, (
-      f'{len(found)} series; {short} of their parts are shorter than '
-      f'{options.window} rows and gave no sample.',
-      f'{unused} rows after the last whole window of their part are in no '
-      'sample.',
-      f'{empty} windows without any value were left out.',
+      f'{len(found)} series of {sum(len(rows.values) for rows in found)} rows, '
+      f'of which {left["used"]} are in a sample.',
+      f'{left["parts"]} of their parts are shorter than {options.window} rows '
+      f'and gave no sample: {left["short"]} rows.',
+      f'{left["tail"]} rows after the last whole window of their part are in '
+      'no sample.',
+      f'{left["between"]} rows between two windows are in no sample; there '
+      'are none unless --stride is more than --window.',
+      f'{left["windows"]} windows without any value were left out, and with '
+      f'them {left["empty"]} rows that are in no other.',
       f'{sum(len(rows.gaps) for rows in found)} gaps in time, over which no '
       'sample reaches; --max_gap is the longest time between two rows of one.')
+
+
+def _starts(values, start, options, left):
+  """First rows of the samples of a part, from `start` to the end of `values`.
+
+  What is in none is counted in `left`, each row once.
+  """
+  window, stop = options.window, len(values)
+  firsts = range(start, stop - window + 1, options.stride or window)
+  if not firsts:
+    left.update(parts=1, short=stop - start)
+    return []
+  kept = [first for first in firsts
+          if not np.isnan(values[first:first + window]).all()]
+
+  def covered(starts):
+    rows = np.zeros(stop, bool)
+    for first in starts:
+      rows[first:first + window] = True
+    return int(rows.sum())
+
+  end = firsts[-1] + window
+  left.update(
+      used=covered(kept), tail=stop - end, windows=len(firsts) - len(kept),
+      between=end - start - covered(firsts),
+      empty=covered(firsts) - covered(kept))
+  return kept
 
 
 def _without_gaps(parts, gaps):
