@@ -126,10 +126,18 @@ def test_all_processes_refuse_a_checkpoint_that_one_cannot_read(fresh):
   for printed, eio, damaged in zip(
       fresh[1], ('by process 1', 'OSError: .*the disk'),
       ('by process 1', 'RuntimeError: damaged'), strict=True):
-    *_, now, whole = printed['messages']
+    *_, now, _, whole = printed['messages']
     assert re.search(f'checkpoints/4 cannot be read now .{eio}', now)
     assert re.search(
         f'is whole .step 4: params is unreadable .{damaged}', whole)
+
+
+def test_a_file_that_only_one_misses_is_no_damage(fresh):
+  for printed, why in zip(
+      fresh[1], ('by process 1', 'FileNotFoundError: late'), strict=True):
+    assert re.search(
+        f'checkpoints/4 cannot be read now .{why}.*wait until the disk',
+        printed['messages'][-2])
 
 
 def test_process_0_says_from_which_checkpoint_all_go_on(fresh):

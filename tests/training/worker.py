@@ -112,6 +112,7 @@ def main(workdir, address, index, scenario):
       lambda: writer.claim_workdir(workdir / str(index), {'seed': 0}),
       lambda: agreement.on_steps(seen, workdir),
       lambda: unreadable(OSError(errno.EIO, 'the disk')),
+      lambda: unreadable(FileNotFoundError('late')),
       lambda: unreadable(RuntimeError('damaged'))):
     try:
       refused()
