@@ -65,6 +65,7 @@ class Checkpointer:
     self.directory.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:
       _remove_empty_steps(self.directory)
+    # Waits for process 0 to come here before it lists the steps.
     self._manager = ocp.CheckpointManager(
         self.directory,
         options=ocp.CheckpointManagerOptions(

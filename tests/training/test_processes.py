@@ -60,6 +60,7 @@ def fresh(tmp_path_factory):
   toys.train(workdir / 'one', 4, batches=_batches, driver=_driver('mesh', 8))
   for name in worker.DRIVERS:
     shutil.copytree(workdir / 'one', workdir / f'{name}_continued')
+  (workdir / 'empty' / '9').mkdir(parents=True)
   return workdir, _printed(_start(workdir, 'fresh'))
 
 
@@ -142,6 +143,10 @@ def test_a_file_that_only_one_misses_is_no_damage(fresh):
 
 def test_process_0_says_from_which_checkpoint_all_go_on(fresh):
   assert [printed['steps'] for printed in fresh[1]] == [[5], [5]]
+
+
+def test_empty_steps_are_removed_before_any_process_counts_them(fresh):
+  assert [printed['counted'] for printed in fresh[1]] == [[], []]
 
 
 def test_samples_of_all_processes_are_those_of_one(fresh):
