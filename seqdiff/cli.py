@@ -41,7 +41,11 @@ def config_name(flag: str = 'config') -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-  """Runs a program; a user's error ends in one paragraph and exit code 2."""
+  """Runs a program.
+
+  A user's error ends in one paragraph and exit code 2, Ctrl-C in one line and
+  130, and anything else in a traceback and 1.
+  """
 
   def guarded(argv: Sequence[str]) -> None:
     try:
@@ -54,6 +58,10 @@ def run(main: Callable[[], None]) -> None:
       logging.debug('Where it happened:', exc_info=True)  # With --verbosity=1.
       print(f'error: {error}', file=sys.stderr)
       distributed.leave(2)
+    except KeyboardInterrupt:
+      logging.debug('Where it happened:', exc_info=True)
+      print('Interrupted.', file=sys.stderr)
+      distributed.leave(130)  # As shells say it: 128 + SIGINT.
     except Exception:  # A fault of ours, or of the machine.
       traceback.print_exc()
       distributed.leave(1)

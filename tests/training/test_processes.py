@@ -157,7 +157,7 @@ def test_samples_of_all_processes_are_those_of_one(fresh):
 
 @pytest.mark.parametrize('scenario, code', [
     ('killed', -signal.SIGKILL), ('killed_first', -signal.SIGKILL),
-    ('failed', 2)])
+    ('failed', 2), ('interrupted', 130)])
 def test_a_process_that_ends_alone_ends_the_other_within_the_heartbeat(
     tmp_path, scenario, code):
   processes = _start(tmp_path, scenario)

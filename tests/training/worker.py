@@ -2,8 +2,8 @@
 
   python -m tests.training.worker <folder> <address> <0|1> <scenario>
 
-Scenarios: fresh, again, killed, killed_first, failed. The last line that it
-prints is JSON.
+Scenarios: fresh, again, killed, killed_first, failed, interrupted. The last
+line that it prints is JSON.
 """
 
 import errno
@@ -45,7 +45,9 @@ def _fail():
 
 # What ends one of the two; the other one must not wait for it.
 _kill = lambda: signal.raise_signal(signal.SIGKILL)
-ENDS = {'killed': (1, _kill), 'killed_first': (0, _kill), 'failed': (1, _fail)}
+_ctrl_c = lambda: signal.raise_signal(signal.SIGINT)
+ENDS = {'killed': (1, _kill), 'killed_first': (0, _kill), 'failed': (1, _fail),
+        'interrupted': (1, _ctrl_c)}
 
 
 def batches(start, *, process=0, count=1, end=None):
