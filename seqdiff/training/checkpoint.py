@@ -154,7 +154,8 @@ class Checkpointer:
 
   def close(self) -> None:
     """Waits and releases the threads of Orbax."""
-    with full_disk.in_words(self.directory):  # There may be more to say.
+    # There may be more to say.
+    with full_disk.in_words(self.directory), storage.in_words(self.directory):
       self._manager.close()
 
   def _set_aside(self, broken: Mapping[int, str]) -> dict[str, str]:
