@@ -41,7 +41,11 @@ def config_name(flag: str = 'config') -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-  """Runs a program; a user's error ends in one paragraph and exit code 2."""
+  """Runs a program.
+
+  A user's error ends in one paragraph and exit code 2, Ctrl-C in one line and
+  130, and anything else in a traceback and 1.
+  """
 
   def guarded(argv: Sequence[str]) -> None:
     try:
@@ -54,6 +58,10 @@ def run(main: Callable[[], None]) -> None:
       logging.debug('Where it happened:', exc_info=True)  # With --verbosity=1.
       print(f'error: {error}', file=sys.stderr)
       distributed.leave(2)
+    except KeyboardInterrupt:
+      logging.debug('Where it happened:', exc_info=True)
+      print('Interrupted.', file=sys.stderr)
+      distributed.leave(130)  # As shells say it: 128 + SIGINT.
     except Exception:  # A fault of ours, or of the machine.
       traceback.print_exc()
       distributed.leave(1)
@@ -94,7 +102,7 @@ def use_all_cores(config: ml_collections.ConfigDict) -> None:
   XLA computes a convolution on one core only, so that a machine without an
   accelerator is used better as several small devices. There are no more than
   divide the batches of training and of evaluation. Series, whose nets are
-  products of matrices, train faster on one, which takes all cores for each.
+  products of matrices, have one, which takes all cores for each.
   With JAX_NUM_CPU_DEVICES there are as many as it says.
   """
   if 'JAX_NUM_CPU_DEVICES' in os.environ:

@@ -22,8 +22,10 @@ The other jobs are measured alone; they are listed in `workload.py`. Of train
 step and swap the `flops` are counted, those of all devices together, and `mfu`
 is the share of what the devices could do in bfloat16, left out where this is
 not known. `flops_per_byte` of the train step tells what bounds it: below the
-peak over the bandwidth of the memory it is the memory. `temp_bytes` and
-`argument_bytes` are those that the compiled train step needs on each device.
+peak over the bandwidth of the memory it is the memory. It is left out where the
+step has a loop, as that of series has: XLA counts the bytes of one turn.
+`temp_bytes` and `argument_bytes` are those that the compiled train step needs
+on each device.
 
 --sweep measures the train step with one value after the other, as metrics
 `sweep/<key>=<value>/train_step/...`; a value that does not fit into memory is

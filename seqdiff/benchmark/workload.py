@@ -104,9 +104,10 @@ class Workload:
       Of `train_step` and `swap`: `<job>/flops` of one repeat, of all devices
       together, `flops_per_second`, and where it is known what the devices could
       do, the share of that, `mfu`. Of `train_step`: `temp_bytes` and
-      `argument_bytes` of the compiled program, on each device, and
-      `flops_per_byte` that it reads or writes in memory (its arithmetic
-      intensity, as XLA estimates it). Of checkpoints: their `bytes`.
+      `argument_bytes` of the compiled program, on each device, and without a
+      loop `flops_per_byte` that it reads or writes in memory (its arithmetic
+      intensity, as XLA estimates it, who counts one turn of a loop). Of
+      checkpoints: their `bytes`.
     """
     facts = {}
     if job in ('train_step', 'swap'):
@@ -120,8 +121,10 @@ class Workload:
       compiled = self._update.lower(
           self._state, self._driver.put(self.batches[job])).compile()
       memory = compiled.memory_analysis()
-      facts['flops_per_byte'] = facts['flops'] / (
-          len(self._driver.devices) * flops.bytes_accessed(compiled))
+      if not flops.has_loop(
+          self._body, jax.eval_shape(self._create), self.batches[job]):
+        facts['flops_per_byte'] = facts['flops'] / (
+            len(self._driver.devices) * flops.bytes_accessed(compiled))
       facts['temp_bytes'] = float(memory.temp_size_in_bytes)
       facts['argument_bytes'] = float(memory.argument_size_in_bytes)
     if job in ('save', 'restore'):

@@ -60,10 +60,21 @@ def count(function: Callable[..., Any], *args: Any) -> float:
   return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
+def has_loop(function: Callable[..., Any], *args: Any) -> bool:
+  """Whether a loop of more than one turn is left in the compiled function.
+
+  Args:
+    function: any that can be traced by `jax.jit`.
+    *args: its arguments, as arrays or as shapes.
+  """
+  return _has_loop(jax.make_jaxpr(function)(*args).jaxpr)
+
+
 def bytes_accessed(compiled: jax.stages.Compiled) -> float:
   """Bytes that a compiled program reads and writes, on each device.
 
-  As XLA estimates it: what its kernels take and give, the body of a loop once.
+  As XLA estimates it: what its kernels take and give, the body of a loop once,
+  so that it does not go with `count` of a function that `has_loop`.
   """
   cost = compiled.cost_analysis()
   return float((cost[0] if isinstance(cost, list) else cost)['bytes accessed'])
@@ -99,6 +110,16 @@ def _count_one(eqn: core.JaxprEqn) -> float:
         'A loop runs until a condition holds, so that its operations cannot be '
         'counted; expected jax.lax.scan, or fori_loop of a known length.')
   return sum(inner)
+
+
+def _has_loop(jaxpr: core.Jaxpr) -> bool:
+  """See `has_loop`; a scan that is unrolled as a whole is none."""
+  return any(
+      eqn.primitive.name == 'while'
+      or (eqn.primitive.name == 'scan'
+          and eqn.params['length'] > eqn.params['unroll'])
+      or any(map(_has_loop, _inner(eqn)))
+      for eqn in jaxpr.eqns)
 
 
 def _inner(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:

@@ -22,6 +22,20 @@ import numpy as np
 
 _SCHEME = re.compile(r'[a-z][a-z0-9+.-]*:/')
 _BUCKET = re.compile(r'gs://([^/]+)')
+# How tensorstore, gcsfs and google.cloud say that a right is missing.
+_REFUSED = re.compile(
+    '^(PermissionError|Forbidden|Unauthorized|RefreshError):'
+    '|^[A-Za-z]+: (PERMISSION_DENIED|UNAUTHENTICATED|Forbidden):'
+    '|^HttpError: .*401')
+_RIGHTS = (
+    'expected a bucket that exists, and the rights to list, read, write and '
+    'delete in it. Log in (gcloud auth application-default login), and have '
+    'the roles storage.objectAdmin and storage.legacyBucketReader of the '
+    'bucket granted to you or, on a virtual machine, to its service account.')
+
+
+class AccessError(OSError):
+  """A bucket does not let a run do what it must."""
 
 
 def locate(where: str | os.PathLike[str]) -> epath.Path:
@@ -85,13 +99,17 @@ def write(where: str | os.PathLike[str], content: str | bytes) -> None:
   """Writes a file, whole or not at all; its folder is made if missing.
 
   Of several processes, which share the run directory, only the first writes.
+
+  Raises:
+    AccessError: a bucket refuses it.
   """
   path = locate(where)
   if jax.process_index() != 0:
     return
   content = content.encode() if isinstance(content, str) else content
   if is_remote(path):
-    path.write_bytes(content)
+    with in_words(path):
+      path.write_bytes(content)
     return
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'{path.name}.{os.getpid()}.part')
@@ -139,16 +157,35 @@ def check_access(name: str, where: str | os.PathLike[str]) -> None:
         'disk.') from error
   # Each of the libraries below has errors of its own.
   except Exception as error:  # pylint: disable=broad-exception-caught
-    raise _no_access(name, where, f'{type(error).__name__}: {error}') from error
+    raise _no_access(name, where, _brief(error)) from error
   if probe.name not in found:
     raise _no_access(name, where, 'a file written there cannot be seen')
 
 
+@contextlib.contextmanager
+def in_words(where: str | os.PathLike[str]) -> Iterator[None]:
+  """Raises an AccessError if the bucket of `where` refuses what is done."""
+  try:
+    yield
+  except AccessError:
+    raise
+  # Each library has errors of its own, as above.
+  except Exception as error:  # pylint: disable=broad-exception-caught
+    cause = error
+    while cause is not None and not _REFUSED.search(_brief(cause)):
+      cause = cause.__cause__ or cause.__context__
+    if cause is None or not is_remote(where):
+      raise
+    raise AccessError(
+        f'{os.fspath(where)} can no longer be used ({_brief(cause)}); {_RIGHTS}'
+        ' What is complete there stays: the same command then continues.'
+    ) from error
+
+
 def _no_access(name, where, why) -> ValueError:
-  return ValueError(
-      f'{name}={where} cannot be used ({" ".join(why.split())[:300]}); '
-      'expected a bucket that exists, and the rights to list, read, write and '
-      'delete in it. Log in (gcloud auth application-default login), and have '
-      'the roles storage.objectAdmin and storage.legacyBucketReader of the '
-      'bucket granted to you or, on a virtual machine, to its service account.'
-  )
+  return ValueError(f'{name}={where} cannot be used ({why}); {_RIGHTS}')
+
+
+def _brief(error: BaseException) -> str:
+  """Type and begin of an error, in one line."""
+  return ' '.join(f'{type(error).__name__}: {error}'.split())[:300]

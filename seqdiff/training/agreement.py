@@ -26,11 +26,10 @@ def require_all(seen: bool, what: Any) -> None:
     )
 
 
-def worst(verdict: int) -> tuple[int, int]:
-  """The greatest number that any process gives, and the first that gives it."""
-  verdicts = np.atleast_1d(
-      multihost_utils.process_allgather(np.array(verdict, np.int32)))
-  return int(verdicts.max()), int(verdicts.argmax())
+def verdicts(verdict: int) -> list[int]:
+  """The numbers that the processes give, in their order."""
+  return np.atleast_1d(
+      multihost_utils.process_allgather(np.array(verdict, np.int32))).tolist()
 
 
 def on_steps(found: Sequence[int], directory: str | os.PathLike) -> list[int]:

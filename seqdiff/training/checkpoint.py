@@ -65,6 +65,7 @@ class Checkpointer:
     self.directory.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:
       _remove_empty_steps(self.directory)
+    # Waits for process 0 to come here before it lists the steps.
     self._manager = ocp.CheckpointManager(
         self.directory,
         options=ocp.CheckpointManagerOptions(
@@ -153,7 +154,8 @@ class Checkpointer:
 
   def close(self) -> None:
     """Waits and releases the threads of Orbax."""
-    with full_disk.in_words(self.directory):  # There may be more to say.
+    # There may be more to say.
+    with full_disk.in_words(self.directory), storage.in_words(self.directory):
       self._manager.close()
 
   def _set_aside(self, broken: Mapping[int, str]) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The items of a checkpoint: how they are read, and known again.
 
 An item that cannot be read is damaged, or it cannot be read now: there is no
-memory, no right, or a disk that fails. Only what is damaged may be set aside.
-All processes come to the same verdict, for else one of them would wait for
-ever where the others do not come.
+memory, no right, or a disk that fails. So it is with a file that only some
+processes miss: a shared disk may be late. Only what is damaged may be set
+aside. All processes come to the same verdict, for else one of them would wait
+for ever where the others do not come.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,10 @@ from seqdiff.training import agreement
 _NOT_NOW = re.compile(
     '^(RESOURCE_EXHAUSTED|PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|'
     "DEADLINE_EXCEEDED):|os_error_code='(?!2')")
+# What it says if there is no file; the last one, if it is one of data.
+_MISSING = re.compile(
+    "^NOT_FOUND:|os_error_code='2'|Truncated Zstd-compressed stream; at byte 0")
+_READ, _MISSES, _DAMAGED, _NOT_READABLE = range(4)  # Verdicts.
 
 
 class BrokenCheckpointError(ValueError):
@@ -147,35 +152,44 @@ def _together(load: Callable[[], Any], name: str, path: epath.Path) -> Any:
     path: the checkpoint.
 
   Raises:
-    BrokenCheckpointError: on all processes, if it is damaged for one.
-    ValueError: on all processes, if one cannot read it now.
+    BrokenCheckpointError: on all processes, if it is damaged for one or all
+      miss a file.
+    ValueError: on all processes, if one cannot read it now, or only some miss
+      a file.
   """
   result = error = None
   try:
     result = load()
   except Exception as e:  # Orbax raises bare exceptions for damaged files.
     error = e
-  verdict = 0 if error is None else 2 if _not_now(error) else 1
-  worst, process = agreement.worst(verdict)
-  why = _brief(error) if worst == verdict else f'by process {process}'
-  if worst == 1:
+  verdict = _verdict(error)
+  verdicts = agreement.verdicts(verdict)
+  worst = max(verdicts)
+  why = (_brief(error) if worst == verdict else
+         f'by process {verdicts.index(worst)}')
+  late = worst == _MISSES and _READ in verdicts
+  if worst in (_MISSES, _DAMAGED) and not late:
     raise BrokenCheckpointError(f'{name} is unreadable ({why})') from error
-  if worst == 2:
+  if worst != _READ:
+    advice = (
+        'Other processes see all files: wait until the disk that they share'
+        ' shows them to all' if late else
+        'Free memory, or see to the disk and the rights to read it')
     raise ValueError(
         f'{name} of the checkpoint {path} cannot be read now ({why}). It may'
-        ' be whole: nothing was changed, and no older one is taken. Free'
-        ' memory, or see to the disk and the rights to read it, and run the'
-        ' same command again.'
+        ' be whole: nothing was changed, and no older one is taken.'
+        f' {advice}, and run the same command again.'
     ) from error
   return result
 
 
 def _require(whole: bool, otherwise: str) -> None:
   """Raises BrokenCheckpointError on all processes unless all find it whole."""
-  worst, process = agreement.worst(int(not whole))
-  if worst:
+  broken = agreement.verdicts(int(not whole))
+  if any(broken):
     raise BrokenCheckpointError(
-        f'{otherwise} (found by process {process})' if whole else otherwise)
+        f'{otherwise} (found by process {broken.index(1)})' if whole
+        else otherwise)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -183,6 +197,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
   while error is not None:
     yield error
     error = error.__cause__
+
+
+def _verdict(error: Exception | None) -> int:
+  """What an error of reading says of an item."""
+  if error is None:
+    return _READ
+  if _not_now(error):
+    return _NOT_READABLE
+  missing = any(isinstance(e, FileNotFoundError)
+                or _MISSING.search(str(e)) is not None for e in _causes(error))
+  return _MISSES if missing else _DAMAGED
 
 
 def _not_now(error: Exception) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from seqdiff.core import preemption
+from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.methods import base
 from seqdiff.training import checkpoint
@@ -117,7 +118,7 @@ def train(
 
   Raises:
     NonFiniteLossError: the last good checkpoint is left as it is.
-    full_disk.FullDiskError: so are all whole checkpoints then.
+    full_disk.FullDiskError, storage.AccessError: so are all whole ones then.
     ValueError: a batch that cannot be divided over the devices, is not
       finite or is missing; a checkpoint of another model.
   """
@@ -139,6 +140,7 @@ def train(
   with contextlib.ExitStack() as stack:
     stack.enter_context(preemption.watched())  # Until all is on the disk.
     stack.enter_context(full_disk.in_words(checkpointer.directory))
+    stack.enter_context(storage.in_words(checkpointer.directory))
     stack.callback(checkpointer.wait)
     stack.callback(writer.close)
     writer.start(step, plan.num_steps)

@@ -125,10 +125,6 @@ class Parallel(abc.ABC):
     """
 
   @abc.abstractmethod
-  def compile_eval(self, body: Callable[..., Any]) -> Callable[..., Any]:
-    """`(state, batch) -> sums`; see `training.step.eval_step`."""
-
-  @abc.abstractmethod
   def plain(self, state: Any) -> Any:
     """The state without an axis of copies, still on the devices."""
 
@@ -170,11 +166,9 @@ class Pmap(Parallel):
 
   def compile_train(self, body: Callable[..., Any]) -> Callable[..., Any]:
     """See `Parallel`."""
-    return self._pmap(body, out_axes=(0, None), donate_argnums=0)
-
-  def compile_eval(self, body: Callable[..., Any]) -> Callable[..., Any]:
-    """See `Parallel`."""
-    return self._pmap(body, out_axes=None)
+    return jax.pmap(
+        functools.partial(body, axis_name=_AXIS), axis_name=_AXIS,
+        devices=self.devices, out_axes=(0, None), donate_argnums=0)
 
   def plain(self, state: Any) -> Any:
     """See `Parallel`."""
@@ -191,10 +185,6 @@ class Pmap(Parallel):
     count = len(self.devices) // jax.process_count()
     rows = rows.reshape((count, -1) + rows.shape[1:])
     return jax.make_array_from_process_local_data(self._sharding(_AXIS), rows)
-
-  def _pmap(self, body: Callable[..., Any], **kwargs) -> Callable[..., Any]:
-    body = functools.partial(body, axis_name=_AXIS)
-    return jax.pmap(body, axis_name=_AXIS, devices=self.devices, **kwargs)
 
 
 class Mesh(Parallel):
@@ -230,11 +220,6 @@ class Mesh(Parallel):
       )
 
     return jax.jit(pinned, donate_argnums=0)
-
-  def compile_eval(self, body: Callable[..., Any]) -> Callable[..., Any]:
-    """See `Parallel`."""
-    body = functools.partial(body, axis_name=None)
-    return jax.jit(body, out_shardings=self._sharding())
 
   def plain(self, state: Any) -> Any:
     """The state itself: this layout has no axis of copies."""

@@ -1,6 +1,6 @@
-"""One update, and one look at the loss; the only place that reduces.
+"""One update; the only place that reduces.
 
-The bodies are pure and the same for every driver of `training.parallel`.
+The body is pure and the same for every driver of `training.parallel`.
 Under `pmap` each device sees its share of the batch and `axis_name` is given;
 under `jit` the body sees the whole batch. Every mean is a sum over the real
 examples divided by their number over all devices, so shares with different
@@ -80,28 +80,6 @@ def train_step(
       opt_state=opt_state,
   )
   return new_state, metrics
-
-
-def eval_step(
-    state: train_state.TrainState,
-    batch: types.Batch,
-    *,
-    method: base.Trainable,
-    axis_name: str | None = None,
-) -> tuple[Metrics, jax.Array]:
-  """Sums of the loss and its parts over the real examples, and their number.
-
-  Uses `eval_params` and, for each example, the same noise at every step. The
-  mean over a data set is the sum of the sums over the sum of the numbers.
-  """
-  key = keys.named(jax.random.key(state.seed), 'eval')
-  batch = {**batch, 'x': data_batch.to_float(batch['x'])}
-  loss, parts = method.loss(
-      state.eval_params, batch, key, step=state.step, train=False
-  )
-  mask = batch['example_mask']
-  sums = _masked_sums({**parts, 'loss': loss}, mask)
-  return _all_sum((sums, jnp.sum(mask)), axis_name)
 
 
 def _in_parts(of_part, batch: types.Batch, num_parts: int):

@@ -1,6 +1,7 @@
 """Tests of `seqdiff.benchmark.workload`."""
 
 import json
+from unittest import mock
 
 import jax
 import numpy as np
@@ -145,6 +146,23 @@ def test_share_of_the_peak_is_told_where_the_peak_is_known(monkeypatch):
   facts = _swap_facts()
   assert facts['swap/flops_per_second'] == 2 * facts['swap/flops']
   assert facts['swap/mfu'] == pytest.approx(2 * facts['swap/flops'] / 8e9)
+
+
+@pytest.mark.parametrize('aggregator, given', [('lstm', False), ('pool', True)])
+def test_operations_per_byte_are_left_out_of_a_step_with_a_loop(
+    aggregator, given, monkeypatch):
+  config = _config()
+  config.method.aggregator = aggregator
+  work = workload.Workload(config, devices=jax.devices()[:1])
+  # Stands in for what is slow to compile.
+  compiled = mock.MagicMock()
+  compiled.cost_analysis.return_value = {'bytes accessed': 2.0}
+  work._update = mock.MagicMock()
+  work._update.lower.return_value.compile.return_value = compiled
+  work._state = None
+  facts = work.facts('train_step', 1.0)
+  assert facts.get('train_step/flops_per_byte') == (
+      facts['train_step/flops'] / 2 if given else None)
 
 
 @pytest.mark.slow

@@ -58,6 +58,22 @@ def test_without_loops_and_padding_xla_counts_the_same():
   assert flops.count(function, *args) == xla['flops']
 
 
+def _turns(length, unroll=1):
+  return lambda a: jax.lax.scan(
+      lambda carry, _: (carry @ A.T @ A, None), a, None, length=length,
+      unroll=unroll)[0]
+
+
+@pytest.mark.parametrize('function, expected', [
+    (_turns(7), True), (_turns(7, unroll=2), True),
+    (_turns(7, unroll=True), False), (_turns(1), False), (jnp.sin, False),
+    (jax.jit(jax.checkpoint(_turns(7))), True),
+    (lambda a: jax.lax.while_loop(lambda a: a.sum() > 0, jnp.sin, a), True)])
+def test_loops_are_those_whose_bytes_xla_counts_for_one_turn(
+    function, expected):
+  assert flops.has_loop(function, A) == expected
+
+
 def test_loop_of_unknown_length_is_explained():
   endless = lambda a: jax.lax.while_loop(
       lambda a: a.sum() > 0, lambda a: a @ A.T @ A, a)

@@ -77,13 +77,41 @@ def test_a_bucket_that_is_not_there_is_told(bucket):
     storage.check_access('--workdir', 'gs://other/a')
 
 
-def test_a_bucket_that_may_not_be_written_is_told(bucket, monkeypatch):
+class Forbidden(Exception):
+  """As of google.api_core.exceptions, which is not installed."""
+
+
+@pytest.mark.parametrize('operation', ['open', 'listdir', 'remove', 'get'])
+@pytest.mark.parametrize('error', [PermissionError, Forbidden])
+def test_a_right_that_is_missing_is_told(
+    bucket, monkeypatch, operation, error):
   def refuse(*_):
-    raise PermissionError('403 storage.objects.create is missing')
+    raise error('403 storage.objects.x is missing')
+
+  monkeypatch.setattr(buckets._Bucket, operation, refuse)
+  with pytest.raises(ValueError, match=(
+      f'--workdir=gs://bucket/a cannot be used .{error.__name__}: 403.*expected'
+      '.* the rights to list, read, write and delete.*objectAdmin')):
+    storage.check_access('--workdir', 'gs://bucket/a')
+
+
+def test_a_right_that_is_lost_is_told_of_a_file(bucket, monkeypatch):
+  def refuse(*_):
+    raise Forbidden('403 storage.objects.create is missing')
 
   monkeypatch.setattr(buckets._Bucket, 'open', refuse)
-  with pytest.raises(ValueError, match='PermissionError: 403.*objectAdmin'):
-    storage.check_access('--workdir', 'gs://bucket/a')
+  with pytest.raises(storage.AccessError, match=(
+      'gs://bucket/a.json can no longer be used .Forbidden: 403.*objectAdmin')):
+    storage.write('gs://bucket/a.json', 'a')
+
+
+@pytest.mark.parametrize('where, error', [
+    ('gs://bucket/a', ValueError('403 clips are not 404')),
+    ('runs/a', PermissionError('a'))])
+def test_other_errors_are_left_as_they_are(where, error):
+  with pytest.raises(type(error)) as told, storage.in_words(where):
+    raise error
+  assert told.value is error
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):

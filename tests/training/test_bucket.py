@@ -1,5 +1,8 @@
 """Tests of training in a run directory that is in a bucket."""
 
+import os
+
+from orbax.checkpoint._src.path import gcs_utils
 import pytest
 
 from seqdiff.core import storage
@@ -70,3 +73,32 @@ def test_rows_before_a_checkpoint_survive_a_kill(bucket):
 def test_a_bucket_without_checkpoints_says_so(bucket):
   with pytest.raises(ValueError, match='no checkpoint in gs://bucket/runs/a/c'):
     checkpoint.restore_params(RUN / 'checkpoints', {})
+
+
+def _denied(*args):
+  raise ValueError('PERMISSION_DENIED: HTTP response code: 403')  # TensorStore.
+
+
+def _refused(*args):
+  raise PermissionError('403')
+
+
+@pytest.mark.parametrize('owner, operation, refuse, kept', [
+    (gcs_utils, 'get_kvstore_for_gcs', _denied, ['4', '8']),
+    (buckets._Bucket, 'open', _refused, ['4', '8']),
+    (buckets._Bucket, 'listdir', _refused, ['12', '4', '8']),
+    (buckets._Bucket, 'rmtree', _refused, ['12', '4', '8'])])
+def test_a_right_that_is_lost_during_a_save_is_told_and_costs_nothing_older(
+    bucket, monkeypatch, toy, owner, operation, refuse, kept):
+  def batches(start):
+    for step, batch in enumerate(toy.make_batches(start), start=start):
+      if step == 9:
+        monkeypatch.setattr(owner, operation, refuse)
+      yield batch
+
+  with pytest.raises(storage.AccessError, match=(
+      'gs://bucket/runs/a.* can no longer be used .*403.*expected .*rights to '
+      'list, read, write and delete.*objectAdmin.*same command')):
+    toy.train(RUN, 14, batches=batches)
+  monkeypatch.undo()
+  assert sorted(os.listdir(bucket / 'runs/a/checkpoints')) == kept

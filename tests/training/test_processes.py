@@ -60,6 +60,7 @@ def fresh(tmp_path_factory):
   toys.train(workdir / 'one', 4, batches=_batches, driver=_driver('mesh', 8))
   for name in worker.DRIVERS:
     shutil.copytree(workdir / 'one', workdir / f'{name}_continued')
+  (workdir / 'empty' / '9').mkdir(parents=True)
   return workdir, _printed(_start(workdir, 'fresh'))
 
 
@@ -126,14 +127,26 @@ def test_all_processes_refuse_a_checkpoint_that_one_cannot_read(fresh):
   for printed, eio, damaged in zip(
       fresh[1], ('by process 1', 'OSError: .*the disk'),
       ('by process 1', 'RuntimeError: damaged'), strict=True):
-    *_, now, whole = printed['messages']
+    *_, now, _, whole = printed['messages']
     assert re.search(f'checkpoints/4 cannot be read now .{eio}', now)
     assert re.search(
         f'is whole .step 4: params is unreadable .{damaged}', whole)
 
 
+def test_a_file_that_only_one_misses_is_no_damage(fresh):
+  for printed, why in zip(
+      fresh[1], ('by process 1', 'FileNotFoundError: late'), strict=True):
+    assert re.search(
+        f'checkpoints/4 cannot be read now .{why}.*wait until the disk',
+        printed['messages'][-2])
+
+
 def test_process_0_says_from_which_checkpoint_all_go_on(fresh):
   assert [printed['steps'] for printed in fresh[1]] == [[5], [5]]
+
+
+def test_empty_steps_are_removed_before_any_process_counts_them(fresh):
+  assert [printed['counted'] for printed in fresh[1]] == [[], []]
 
 
 def test_samples_of_all_processes_are_those_of_one(fresh):
@@ -144,7 +157,7 @@ def test_samples_of_all_processes_are_those_of_one(fresh):
 
 @pytest.mark.parametrize('scenario, code', [
     ('killed', -signal.SIGKILL), ('killed_first', -signal.SIGKILL),
-    ('failed', 2)])
+    ('failed', 2), ('interrupted', 130)])
 def test_a_process_that_ends_alone_ends_the_other_within_the_heartbeat(
     tmp_path, scenario, code):
   processes = _start(tmp_path, scenario)

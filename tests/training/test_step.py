@@ -131,19 +131,3 @@ def test_noise_differs_between_steps_and_between_seeds(toy):
     losses.append(float(metrics['loss']))
   losses.append(float(update(other, driver.put(batch))[1]['loss']))
   assert len(set(losses)) == 3
-
-
-@pytest.mark.parametrize('name', ['mesh', 'pmap'])
-def test_evaluation_sums_over_real_examples_with_the_average(toy, name):
-  batch = toy.make_batch(np.ones((8, 2, 1), np.float32), num_real=5)
-  driver = parallel.make_parallel(name, devices=jax.devices()[:4])
-  state, update = _setup(toy.Target(), batch, driver, ema_decay=0.5)
-  state, _ = update(state, driver.put(batch))
-  evaluate = driver.compile_eval(
-      functools.partial(train_step.eval_step, method=toy.Target()))
-  sums, count = evaluate(state, driver.put(batch))
-  assert int(count) == 5
-  # The average is 0.05 (see above): 5 * 0.95^2 / 2.
-  np.testing.assert_allclose(sums['loss'], 2.25625, rtol=1e-6)
-  np.testing.assert_allclose(sums['twice'], 4.5125, rtol=1e-6)
-  evaluate(state, driver.put(batch))  # The state was not consumed.

@@ -2,8 +2,8 @@
 
   python -m tests.training.worker <folder> <address> <0|1> <scenario>
 
-Scenarios: fresh, again, killed, killed_first, failed. The last line that it
-prints is JSON.
+Scenarios: fresh, again, killed, killed_first, failed, interrupted. The last
+line that it prints is JSON.
 """
 
 import errno
@@ -25,6 +25,7 @@ from seqdiff import distributed
 from seqdiff.core import keys
 from seqdiff.sampling import devices
 from seqdiff.training import agreement
+from seqdiff.training import checkpoint
 from seqdiff.training import parallel
 from seqdiff.training import writer
 from tests.training import toys
@@ -44,7 +45,9 @@ def _fail():
 
 # What ends one of the two; the other one must not wait for it.
 _kill = lambda: signal.raise_signal(signal.SIGKILL)
-ENDS = {'killed': (1, _kill), 'killed_first': (0, _kill), 'failed': (1, _fail)}
+_ctrl_c = lambda: signal.raise_signal(signal.SIGINT)
+ENDS = {'killed': (1, _kill), 'killed_first': (0, _kill), 'failed': (1, _fail),
+        'interrupted': (1, _ctrl_c)}
 
 
 def batches(start, *, process=0, count=1, end=None):
@@ -92,6 +95,18 @@ def unread(workdir, process, error, **kwargs):
     toys.train(workdir, 6, **kwargs)
 
 
+def manager_steps(directory):
+  """What Orbax counts as saved if process 0 is slow to remove empty steps."""
+  remove = checkpoint._remove_empty_steps
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(checkpoint, '_remove_empty_steps',
+                  lambda directory: [time.sleep(2.0), remove(directory)])
+    checkpointer = checkpoint.Checkpointer(directory)
+  counted = list(checkpointer._manager.all_steps())
+  checkpointer.close()
+  return counted
+
+
 def main(workdir, address, index, scenario):
   """Plays one scenario; see the tests."""
   workdir, index = pathlib.Path(workdir), int(index)
@@ -112,6 +127,7 @@ def main(workdir, address, index, scenario):
       lambda: writer.claim_workdir(workdir / str(index), {'seed': 0}),
       lambda: agreement.on_steps(seen, workdir),
       lambda: unreadable(OSError(errno.EIO, 'the disk')),
+      lambda: unreadable(FileNotFoundError('late')),
       lambda: unreadable(RuntimeError('damaged'))):
     try:
       refused()
@@ -129,7 +145,8 @@ def main(workdir, address, index, scenario):
   steps = agreement.on_steps([[5], [9, 5, 1]][index], workdir)
   print(json.dumps({
       'steps': steps, 'step': result.step, 'interrupted': result.interrupted,
-      'messages': messages, 'sampled': sample().tolist()}))
+      'messages': messages, 'sampled': sample().tolist(),
+      'counted': manager_steps(workdir / 'empty')}))
 
 
 if __name__ == '__main__':
