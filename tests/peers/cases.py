@@ -237,6 +237,7 @@ def make(name: str) -> Case:
   if size is None:
     x = rng.normal(size=(2, frames, config.method.variables))
     batch['observed'] = (rng.uniform(size=x.shape) < 0.7) & mask[..., None]
+    x *= batch['observed']  # As a loader has it; the peer reads what it gets.
   else:
     x = np.clip(rng.normal(size=(2, frames, size, size, 3)) / 2, -1, 1)
   batch['x'] = x.astype(np.float32)
