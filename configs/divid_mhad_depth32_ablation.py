@@ -5,9 +5,9 @@
 
 The rows are those of configs/common/divid.py, where `full` changes nothing, and
 `paper_loss`: eps in L1 of clips that are not scaled, as in the paper. It is 300
-to 500 times as large, the weights beside it 100 times; its sampler takes 100
-steps, as 6 would start where the clip still shows. Results are in
-configs/results/divid_mhad_depth32_ablation-*.
+to 500 times as large, the weights beside it 100 times. Its sampler takes 25
+steps, as 6 would start where a clip that is not scaled still shows, and fewer
+pairs are judged. Results are in configs/results/divid_mhad_depth32_ablation-*.
 """
 
 import ml_collections
@@ -24,7 +24,8 @@ ROWS = {
     'paper_loss': {
         'method.diffusion.prediction': 'eps', 'method.diffusion.norm': 'l1',
         'method.scale': 1.0, 'method.orthogonality': 1e-5,
-        'method.dynamic_kl': 1e-5, 'sampler.num_steps': 100},
+        'method.dynamic_kl': 1e-5,
+        'sampler.num_steps': 25, 'eval.num_pairs': 256},
 }
 
 
