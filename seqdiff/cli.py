@@ -102,7 +102,7 @@ def use_all_cores(config: ml_collections.ConfigDict) -> None:
   XLA computes a convolution on one core only, so that a machine without an
   accelerator is used better as several small devices. There are no more than
   divide the batches of training and of evaluation. Series, whose nets are
-  products of matrices, train faster on one, which takes all cores for each.
+  products of matrices, have one, which takes all cores for each.
   With JAX_NUM_CPU_DEVICES there are as many as it says.
   """
   if 'JAX_NUM_CPU_DEVICES' in os.environ:
