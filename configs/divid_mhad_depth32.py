@@ -4,14 +4,14 @@
       --config.data.data_dir=<folder given to seqdiff.data.prepare>
 
 The clips are prepared with --modality=depth --size=32. Results are in
-configs/results/divid_mhad_depth32, of two seeds. Departures
-from the paper (whose values are in configs/common/divid.py): depth in place of
-colour, pixels in place of latents; smaller networks on patches of 4x4 pixels
-with coordinates, projected tokens, normalised features; x0 in place of eps, in
-L2, under more noise; dynamic codes with a little KL; two decoded frames per
-clip and step; layers of the encoder that start as Xavier's, without dropout; a
-larger step size that decays, weight decay and averaged weights; six steps of
-DDIM, whose estimates are clipped.
+configs/results/divid_mhad_depth32, of three seeds; seed 2 has a judge that was
+trained anew, by the same config. Departures from the paper (whose values are in
+configs/common/divid.py): depth in place of colour, pixels in place of latents;
+smaller networks on patches of 4x4 pixels with coordinates, projected tokens,
+normalised features; x0 in place of eps, in L2, under more noise; dynamic codes
+with a little KL; two decoded frames per clip and step; layers of the encoder
+that start as Xavier's, without dropout; a larger step size that decays, weight
+decay and averaged weights; six steps of DDIM, whose estimates are clipped.
 """
 
 import ml_collections
