@@ -32,7 +32,7 @@ class Table:
 
   Metrics called `reference/<row>/<metric>` make further rows below it. Results
   in `<config name>-<argument>/`, of a config file that takes an argument, are
-  shown in tables of variants only, without reference rows.
+  its variants; a table of nothing else has no reference rows.
 
   Attributes:
     protocol: name of the result file that it is made of.
@@ -85,6 +85,17 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('PSNR (dB)', 'psnr', ''),
             Column('MSE, own x_T', 'encoded_x_T/mse', ''),
             Column('flicker', 'flicker', ''),
+        ),
+        variants=None,
+    ),
+    'imputation': Table(
+        'imputation',
+        (*_SCORED, 'version'),
+        (
+            Column('one variable, MSE', 'one_variable_mse', ''),
+            Column('MAE', 'one_variable_mae', ''),
+            Column('all variables, MSE', 'all_variables_mse', ''),
+            Column('MAE', 'all_variables_mae', ''),
         ),
         variants=None,
     ),

@@ -63,7 +63,7 @@ def render(
     result = by_protocol[table.protocol]
     facts = [FACTS[fact](name, result) for fact in table.facts]
     rows = [(facts, row) for row in _rows(table, result.metrics)]
-    if not is_variant and not table.per:
+    if table.variants is not True and not table.per:
       for row, metrics in _references(result.metrics).items():
         label = '↳ ' + re.sub('[-_]', ' ', row)
         rows += [([label] + [''] * (len(facts) - 1), numbers)

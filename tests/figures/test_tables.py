@@ -163,7 +163,7 @@ def test_each_protocol_of_given_results_has_a_table_with_all_configs(tmp_path):
       '| [glr_x](configs/glr_x.py)', '| [glr_x:row](configs/glr_x.py)']
   _, _, *rows = of_mortality.splitlines()
   assert [row.split(' | ')[-1] for row in rows] == [
-      'auprc 0.5 ± 0.1 |', 'auprc 0.2 |', 'auprc 0.5 ± 0.1 |']
+      'auprc 0.5 ± 0.1 |', 'auprc 0.2 |'] * 2
 
 
 def test_plain_numbers_are_not_per_cents(committed):
@@ -257,3 +257,14 @@ def test_variants_have_a_table_of_their_own_without_references(tmp_path):
   assert len(variants) == 1 and variants[0].startswith(
       '| [quickstart_study:lever_a](configs/quickstart_study.py) |')
   assert 'study' not in tables.render(layouts.TABLES['results'], found)
+
+
+def test_a_table_of_configs_and_their_variants_has_references_of_both(tmp_path):
+  metrics = {'mse': 0.5, 'reference/constant/mse': 1.0}
+  for name in 'plain', 'plain-pool':
+    _commit(tmp_path, name, 'reconstruction', metrics)
+  lines = tables.render(
+      layouts.TABLES['reconstruction'],
+      tables.read_results(tmp_path)).splitlines()[2:]
+  assert [line.split(' |')[0].split('](')[0] for line in lines] == [
+      '| [plain', '| ↳ constant', '| [plain:pool', '| ↳ constant']
