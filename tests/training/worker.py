@@ -43,9 +43,14 @@ def _fail():
   raise OSError('process 1 cannot read its data')
 
 
-# What ends one of the two; the other one must not wait for it.
+def _ctrl_c():
+  # In the background of a shell a program starts without this handler.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+  signal.raise_signal(signal.SIGINT)
+
+
 _kill = lambda: signal.raise_signal(signal.SIGKILL)
-_ctrl_c = lambda: signal.raise_signal(signal.SIGINT)
+# What ends one of the two; the other one must not wait for it.
 ENDS = {'killed': (1, _kill), 'killed_first': (0, _kill), 'failed': (1, _fail),
         'interrupted': (1, _ctrl_c)}
 
