@@ -16,7 +16,7 @@ there. The other side is an independent PyTorch peer, the same model in a
 process of `tests/peers` (extra `peers`): `ratio_eager`; it has no first stage,
 so that of a latent method it only trains. Or the other side is the config
 --beside, in this process: `ratio_beside`; its own numbers are the reference row
-of its name.
+of its name, and with --variants also how fast it is over the peer of --config.
 
 The other jobs are measured alone; they are listed in `workload.py`. Of train
 step and swap the `flops` are counted, those of all devices together, and `mfu`

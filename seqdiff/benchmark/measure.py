@@ -66,6 +66,8 @@ def measure(
                            name=f'{job}/{{}}_{variant}')
           # A job compiles in its first pair only, whose numbers are kept.
           metrics = found | metrics
+          if beside is not None:
+            metrics |= _beside_over_peer(metrics, beside[0], job, variant)
         metrics[f'peak_bytes_{variant}'] = float(peer.memory)
     for job in jobs:
       if f'{job}/per_second' not in metrics:
@@ -113,6 +115,15 @@ def _beside(row, other, sides, turns) -> dict[str, float]:
           job, *turns(side, timing.timed(theirs.jobs[job])), side='beside',
           name=f'reference/{row}/{job}/{{}}')
   return metrics
+
+
+def _beside_over_peer(metrics, row, job, variant) -> dict[str, float]:
+  """Speed of --beside over that of the peer, from what both are to ours."""
+  pair = [f'{job}/ratio_{side}' for side in (variant, 'beside')]
+  peer, other = (metrics[name] for name in pair)
+  spread = np.hypot(*(metrics[f'{name}_std'] / metrics[name] for name in pair))
+  name = f'reference/{row}/{job}/ratio_{variant}'
+  return {name: peer / other, f'{name}_std': float(peer / other * spread)}
 
 
 def _compare(job, here, there, *, side, name) -> dict[str, float]:

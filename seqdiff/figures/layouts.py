@@ -148,6 +148,15 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
         ),
         variants=None,
     ),
+    'discrimination': Table(
+        'discrimination',
+        ('config', 'step'),
+        (
+            Column('AUROC', 'auroc', ''),
+            Column('discriminative score', 'discriminative_score', ''),
+        ),
+        variants=None,
+    ),
     'exploration': Table(
         'exploration',
         ('config', 'step'),
@@ -195,6 +204,9 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
             Column('train step, over that beside', 'train_step/ratio_beside',
                    ''),
             Column('swap, over that beside', 'swap/ratio_beside', ''),
+            Column('swap, over eager', 'swap/ratio_eager', ''),
+            Column('that beside, over eager',
+                   'reference/quickstart/swap/ratio_eager', ''),
             Column('temporary (MiB)', 'train_step/temp_bytes', 'MiB'),
         ),
         variants=True,

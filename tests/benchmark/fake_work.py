@@ -29,6 +29,7 @@ def put(
 
       self.jobs = dict.fromkeys(
           ('train_step', 'swap', 'loader', 'save', 'restore'), job)
+      self.batches = {}
 
     def __enter__(self) -> 'Work':
       return self

@@ -1,5 +1,7 @@
 """Tests of `seqdiff.benchmark`."""
 
+import contextlib
+import itertools
 import sys
 
 from absl import flags
@@ -64,6 +66,7 @@ def test_metrics_hold_ratios_of_the_two_sides(make_config):
 
 
 def test_peer_that_is_not_there_is_explained(monkeypatch, tmp_path):
+  fake_work.put(monkeypatch, lambda *_: 1.0)
   monkeypatch.setattr(measure, '_ROOT', tmp_path)
   with pytest.raises(ValueError, match='peer has stopped.*extra `peers`.*test'):
     measure.measure(
@@ -83,6 +86,33 @@ def test_ratio_says_how_much_faster_it_is_than_the_config_beside(monkeypatch):
       'train_step/first_seconds': 0.5, 'train_step/flops': 7.0,
       f'{row}/per_second': 0.5, f'{row}/per_second_std': 0.0,
       f'{row}/first_seconds': 2.0})
+
+
+def test_config_beside_is_compared_with_the_peer_by_way_of_ours(monkeypatch):
+  fake_work.put(monkeypatch, lambda config, _: {
+      'diffsda': 2.0, 'divid': 0.5}[config.method.name])
+
+  class Peer(contextlib.nullcontext):
+    """Takes 3 s and then 5 s for each repeat."""
+    memory = 7
+
+    def __init__(self, *_):
+      self._seconds = itertools.cycle((3.0, 5.0))
+      super().__init__(self)
+
+    def time(self, job, repeats):
+      return repeats * next(self._seconds)
+
+  monkeypatch.setattr(measure, '_Peer', Peer)
+  metrics = measure.measure(
+      quickstart.get_config(), jobs=['swap'], variants=['eager'], rounds=4,
+      seconds=1.0, beside=('divid_puppets', divid_puppets.get_config()))
+  assert metrics['swap/ratio_eager'] == 2.0  # 4 / 2, of 3 / 2 and 5 / 2.
+  assert metrics['swap/ratio_beside'] == 0.25
+  row = 'reference/divid_puppets/swap/ratio_eager'
+  assert metrics[row] == 8.0
+  # Only that of the peer has a spread, a fourth of the ratio.
+  assert metrics[f'{row}_std'] == pytest.approx(2.0)
 
 
 @pytest.mark.slow

@@ -192,6 +192,7 @@ class TestStoppedAfterTraining:
     assert ended.code == 0, ended.err
     assert 'joint_accuracy' in ended.out
 
+  @pytest.mark.slow
   def test_nothing_comes_after_the_protocol_or_figure_it_came_in(
       self, run_dir, cli, small, tmp_path, terminate, monkeypatch):
     home = shutil.copytree(run_dir, tmp_path / 'run')

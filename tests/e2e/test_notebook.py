@@ -71,6 +71,7 @@ def test_it_trains_swaps_and_shows(notebook, small, tmp_path, monkeypatch):
   assert (tmp_path / 'run' / 'checkpoints' / '2').is_dir()
 
 
+@pytest.mark.slow
 def test_failure_of_the_training_stops_it(notebook, monkeypatch):
   monkeypatch.setenv('FLAGS', '--config.optim.lerning_rate=1')
   with pytest.raises(nbclient.exceptions.CellExecutionError,

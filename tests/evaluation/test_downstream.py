@@ -101,8 +101,8 @@ def test_codes_of_a_split_are_read_once_for_all_protocols(
       codes.of_split(other, 'test').static, 2.0 * first.static)
 
 
-@pytest.mark.parametrize('name', [
-    'rain', pytest.param('mortality', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['rain', 'mortality'])
 def test_padding_changes_no_number(tmp_path, name):
   metrics, _ = _run(name, tmp_path, epochs=1)
   padded, _ = _run(name, tmp_path, epochs=1, padding=DAY)

@@ -156,8 +156,9 @@ def test_samples_of_all_processes_are_those_of_one(fresh):
 
 
 @pytest.mark.parametrize('scenario, code', [
-    ('killed', -signal.SIGKILL), ('killed_first', -signal.SIGKILL),
-    ('failed', 2), ('interrupted', 130)])
+    ('killed', -signal.SIGKILL), ('interrupted', 130), *(
+        pytest.param(*case, marks=pytest.mark.slow) for case in (
+            ('killed_first', -signal.SIGKILL), ('failed', 2)))])
 def test_a_process_that_ends_alone_ends_the_other_within_the_heartbeat(
     tmp_path, scenario, code):
   processes = _start(tmp_path, scenario)
