@@ -10,8 +10,8 @@ and the same with --mode=explore.
 Source: arXiv:2510.05717, Table 8, and released code. Training ends with figures
 of new clips, and of clips of which one kind of code is kept and the other is
 sampled; then with the protocols, for labelled video
---config.eval.protocols='("generation",)'. `:independent` has a network for each
-kind of code (App. G.1).
+--config.eval.protocols='("generation",)', for series "discrimination".
+`:independent` has a network for each kind of code (App. G.1).
 
 The priors of the paper are the rows `:mug`, `:taichi`, `:voxceleb` and
 `:celebv_hq`, and `:mug_independent` and so on, each for the run of its model
@@ -71,7 +71,7 @@ def _any_model():
       ),
   ))
   config.train.num_steps = 20_000
-  config.eval.protocols = ()  # 'generation', of labelled video.
+  config.eval.protocols = ()  # 'generation' of labelled video, see above.
   config.sampler = ml_collections.ConfigDict(dict(
       num_steps=1000,
       eta=0.0,  # DDIM without noise. Published default: 1, ancestral DDPM.

@@ -32,6 +32,7 @@ from seqdiff.core import storage
 from seqdiff.core import types
 from seqdiff.data import batch as data_batch
 from seqdiff.data import loader
+from seqdiff.data import units
 from seqdiff.evaluation import codes as code_lib
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
@@ -115,11 +116,15 @@ def evaluate(
     numbered = dict(seed=settings.seed, first=int(batch['index'][0]))
     clips = sampler.generate(len(batch['index']), **numbered) if (
         keep is None) else sampler.complete(batch['x'], keep=keep, **numbered)
+    if model.dataset.variables:
+      return units.to_batch(clips, model.dataset.variables)['x']
     return data_batch.to_float(clips)
 
+  found = None
+  if set(settings.protocols) & set(runner.JUDGED):
+    found = jury.jury(model.config, model.dataset, model.workdir)
   ctx = dataclasses.replace(
-      sampler.context(config, workdir), generate=generate,
-      jury=jury.jury(model.config, model.dataset, model.workdir))
+      sampler.context(config, workdir), generate=generate, jury=found)
   return runner.run(ctx, settings.protocols, step=sampler.step,
                     config=run.to_plain(config))
 

@@ -35,9 +35,9 @@ class Context:
     num_clips: clips of the other protocols, at most.
     x_T: start of the swap sampler, see `sampling.swap`.
     seed: seed of the sampling noise.
-    generate: of a latent prior: (batch, keep) -> one new clip in [-1, 1] for
-      each of the batch, of which one kind of code, 'static' or 'dynamic', is
-      kept if `keep` is not None.
+    generate: of a latent prior: (batch, keep) -> one new clip in [-1, 1], or
+      normalised series, for each of the batch; of clips one kind of code,
+      'static' or 'dynamic', is kept if `keep` is not None.
     known: codes of whole splits, which several protocols read (`codes`).
   """
 

@@ -9,6 +9,7 @@ from seqdiff.core import preemption
 from seqdiff.data import batch as data_batch
 from seqdiff.evaluation import context
 from seqdiff.evaluation import results
+from seqdiff.evaluation.protocols import discrimination
 from seqdiff.evaluation.protocols import downstream
 from seqdiff.evaluation.protocols import generation
 from seqdiff.evaluation.protocols import imputation
@@ -19,6 +20,7 @@ from seqdiff.evaluation.protocols import solvers
 from seqdiff.evaluation.protocols import swap
 
 PROTOCOLS = {
+    'discrimination': discrimination,
     'generation': generation,
     'imputation': imputation,
     'judge': judge,
@@ -29,9 +31,11 @@ PROTOCOLS = {
     **downstream.PROTOCOLS,
 }
 JUDGED = ('generation', 'judge', 'swap')  # Need a jury.
-OF_PRIORS = ('generation',)  # Runs of configs/prior.py; others: models.
-_FORMS = {'generation': 'video', 'imputation': 'series', 'judge': 'video',
-          'solvers': 'video', 'swap': 'video'}  # Others are for both.
+# Runs of configs/prior.py; others: models.
+OF_PRIORS = ('discrimination', 'generation')
+_FORMS = {'discrimination': 'series', 'generation': 'video',
+          'imputation': 'series', 'judge': 'video', 'solvers': 'video',
+          'swap': 'video'}  # Others are for both.
 # Need labels: of either kind, static or dynamic, or of both.
 _KINDS = {'generation': 1, 'judge': 1, 'leakage': 1, 'swap': 2}
 

@@ -9,9 +9,11 @@ import pytest
 
 import seqdiff
 from seqdiff import explore
+from seqdiff import prior
 from seqdiff.data import batch as data_batch
 from seqdiff.data import prepare
 from seqdiff.evaluation import results
+from seqdiff.evaluation.protocols import discrimination
 from seqdiff.sampling import explore as explore_sampler
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -171,6 +173,41 @@ def test_gaps_are_filled_and_all_else_is_left(model, series):
   np.testing.assert_array_equal(found[known], series[known].astype(np.float32))
   assert np.isfinite(found).all()
   assert np.ptp(found[~known]) > 0.0
+
+
+@pytest.mark.slow
+def test_a_prior_samples_series_in_units(
+    model, series, workdir, tmp_path, cli, monkeypatch):
+  largest, features = [], discrimination.features
+  monkeypatch.setattr(discrimination, '_TREES', 10)
+  monkeypatch.setattr(discrimination, 'features', lambda x, observed: (
+      largest.append(np.abs(x).max()), features(x, observed))[1])
+  home = tmp_path / 'prior'
+  ended = cli(
+      '--config=configs/prior.py', f'--workdir={home}',
+      f'--config.model.workdir={workdir}', '--config.method.layers=2',
+      '--config.method.expand=1', '--config.data.batch_size=8',
+      '--config.train.num_steps=2', '--config.sampler.num_steps=3',
+      '--config.eval.num_shown=2', '--config.eval.split=train',
+      "--config.eval.protocols=('discrimination',)")
+  assert ended.code == 0, ended.err
+  for name in 'generated', 'completed_static', 'completed_dynamic':
+    assert _picture(home / f'figures/{name}.png').std() > 10.0
+  sampler = prior.load(home)
+  found = sampler.generate(3, seed=1)
+  np.testing.assert_array_equal(
+      found, model.decode(sampler.sample(3, seed=1), seed=1))
+  for values, variable in zip(
+      np.moveaxis(found, -1, 0), model.dataset.variables):
+    distance = np.abs(values - variable.mean) / variable.std
+    assert 0.05 < distance.mean() < 30.0  # Noise about the mean, in its unit.
+  kept = sampler.model.encode(series[:3])
+  drawn = sampler.sample(3, known=kept, keep='static')
+  np.testing.assert_array_equal(drawn.static, kept.static)
+  assert np.abs(drawn.dynamic - kept.dynamic).max() > 1e-3
+  metrics = results.read(results.path_of(home, 'discrimination')).metrics
+  assert metrics['auroc'] > 0.6  # Two updates teach nothing,
+  assert max(largest) < 100  # and the forest sees normalised values: no 300 K.
 
 
 @pytest.mark.parametrize('change, message', [
