@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
       encoder=dict(width=4 * 128, layers=5, dropout=0.1),
       denoiser=dict(width=4 * 256, layers=5, dropout=0.1),
   )
+  # sigma_data stays 0.5 (code), though series have unit variance.
   config.method.diffusion.update(p_mean=-0.4, p_std=1.0)
   config.data.update(
       data_dir='data',  # As given to seqdiff.data.prepare.

@@ -12,8 +12,8 @@ import numpy as np
 from seqdiff.nets import blocks
 
 # The released code: He-normal where an activation follows, else PyTorch's own,
-# U(-1/sqrt(n), 1/sqrt(n)) for n inputs. Departure: biases start at 0, there
-# like those of PyTorch.
+# U(-1/sqrt(n), 1/sqrt(n)) for n inputs. Departures: biases start at 0, there
+# like those of PyTorch; modulations are Xavier-uniform, as in the U-Nets.
 _HE = nn.initializers.he_normal()
 _LINEAR = nn.initializers.variance_scaling(1.0 / 3.0, 'fan_in', 'uniform')
 
