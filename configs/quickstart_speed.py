@@ -5,7 +5,8 @@
   python -m seqdiff.benchmark --config=configs/quickstart_speed.py:nfe63 \\
       --beside=configs/quickstart.py --jobs=swap --out=...
   python -m seqdiff.benchmark --config=configs/quickstart_speed.py:choices \\
-      --jobs= --choices=group_norm,lstm,frames,product,donation,uint8 --out=...
+      --choices=group_norm,lstm,frames,product,batched,donation,uint8 \\
+      --jobs= --out=...
 
 What was expected of each on a CPU, in steps or swaps per second over those of
 the quickstart, before it was measured (configs/results/quickstart_speed-*):
