@@ -16,25 +16,16 @@ _ASIDE = ('seed', 'eval', 'train.save_every', 'train.log_every',
 # Keys that came after some results, with the value that they had before.
 _BEFORE = {'train.num_parts': 1, 'sampler.eta': 0.0,
            'method.encoder.kernel_init': 'xavier'}
-# Shorter trainings than that of the config, which says so itself.
-_SHORTER = {
-    'diffsda_physionet': ('train.num_steps', 'optim.learning_rate'),
-    'diffsda_air_quality': ('train.num_steps', 'optim.learning_rate'),
-    'diffsda_etth1': ('train.num_steps', 'optim.learning_rate'),
-    'glr_physionet': ('train.num_steps',),
-}
 
 
 def differences(name: str, result: results.Result) -> list[str]:
   """What the config in configs/ has today and the result had not."""
   file, _, argument = name.partition('-')
-  if result.config.get('data', {}).get('split') == 'as_published':
-    argument = 'months'  # Of ETTh1, the protocol in its published form.
   module = importlib.import_module(f'configs.{file}')
   config = module.get_config(*filter(None, [argument]))
   today = writer.flatten(run.to_plain(config))
   then = writer.flatten(result.config)
-  aside = _ASIDE + (_SHORTER[file] if file in _SHORTER else ())
+  aside = _ASIDE
   if result.protocol == 'benchmark':
     aside += ('train.num_steps',)  # Which it does not use.
   return [

@@ -5,26 +5,32 @@ Source unless noted: Tonekaboni et al. 2022 (arXiv:2202.02262), released code
 the splits, are those of the other config.
 """
 
+from collections.abc import Sequence
+
 import ml_collections
 
 from seqdiff.core import errors
 
 
 def get_config(
-    row: ml_collections.ConfigDict, variant: str = 'default'
+    row: ml_collections.ConfigDict,
+    variant: str = 'default',
+    others: Sequence[str] = (),
 ) -> ml_collections.ConfigDict:
   """The config `row` with GLR as its method.
 
   Args:
     row: a config of series; its training counts steps of its own method.
     variant: 'default', or 'as_published' with the reductions of the losses of
-      the released code, see methods/glr.py.
+      the released code, see methods/glr.py; or one of `others`.
+    others: names of variants that change the training alone.
 
   Raises:
     ValueError: for another variant.
   """
-  if variant not in ('default', 'as_published'):
-    raise errors.unknown_name('variant', variant, ('default', 'as_published'))
+  known = ('default', 'as_published', *others)
+  if variant not in known:
+    raise errors.unknown_name('variant', variant, known)
   config = ml_collections.ConfigDict(row)
   config.method = ml_collections.ConfigDict(_method())
   config.method.variables = row.method.variables

@@ -62,7 +62,8 @@ TASKS = (
 # What configs are called, on some data.
 METHODS = {
     'VAE': 'vae_{}', 'VAE, pooled': 'vae_{}-pool', 'GLR': 'glr_{}',
-    'DiffSDA': 'diffsda_{}', 'DiffSDA, pooled': 'diffsda_{}-pool'}
+    'GLR, short': 'glr_{}-short', 'DiffSDA': 'diffsda_{}',
+    'DiffSDA, short': 'diffsda_{}-short', 'DiffSDA, pooled': 'diffsda_{}-pool'}
 _TRIVIAL = {
     'constant': ('constant',),
     'median': ('median',),
@@ -73,8 +74,10 @@ _TRIVIAL = {
     'mean and deviation, random forest': ('random_forest',),
     'supervised predictor': ('supervised',),
 }
-_UNTRAINED = {'encoder without training': 'DiffSDA',
-              'pooled encoder without training': 'DiffSDA, pooled'}
+_MAIN = ('DiffSDA', 'DiffSDA, short')
+_UNTRAINED = {
+    'encoder without training': _MAIN,
+    'pooled encoder without training': ('DiffSDA, pooled',)}
 
 
 def corrected(found: Mapping[str, Mapping[str, results.Result]]) -> str:
@@ -89,51 +92,56 @@ def as_published(found: Mapping[str, Mapping[str, results.Result]]) -> str:
 
 def _render(found, form) -> str:
   """A table of all tasks in one form of their protocols."""
-
-  def row(label, cell, method='DiffSDA'):
-    names = [METHODS[method].format(task.data) for task in TASKS]
-    return cells.line([label, *(
-        cell(task, _find(found, name, task.protocol, form))
-        for task, name in zip(TASKS, names))])
-
-  own = lambda task, result: cells.number(
-      _metrics(result), task.metric, task.unit)
-  steps = lambda task, result: (
-      cells.MISSING if result is None
-      else f'{result.step:,} × {result.counts.get("seeds", 1)} '
-      f'({result.version})')
   lines = [cells.line(['', *(task.title for task in TASKS)]),
            cells.line([':--', *['--:'] * len(TASKS)])]
+
+  def add(label, cell):
+    row = [cell(task) for task in TASKS]
+    if set(row) != {cells.MISSING}:
+      lines.append(cells.line([label, *row]))
+
   for label, names in _TRIVIAL.items():
-    lines.append(cells.line([label, *(
-        _trivial(found, task, names, form) for task in TASKS)]))
-  for label, method in _UNTRAINED.items():
-    lines.append(row(label, lambda task, result: _first(
-        _metrics(result), ('untrained',), task), method))
+    add(label, lambda task, names=names: _reference(
+        found, task, names, form, (*_MAIN, *METHODS)))
+  for label, methods in _UNTRAINED.items():
+    add(label, lambda task, methods=methods: _reference(
+        found, task, ('untrained',), form, methods))
   for method in METHODS:
-    lines.append(row(f'{method}, ours', own, method))
-    lines.append(row(f'{method}, steps × seeds (version)', steps, method))
+    of = lambda task, method=method: _find(found, task, method, form)
+    add(f'{method}, ours', lambda task, of=of: cells.number(
+        _metrics(of(task)), task.metric, task.unit))
+    add(f'{method}, steps × seeds (version)',
+        lambda task, of=of: _extent(of(task)))
   if form:
-    lines += [row(f'{method}, published', lambda task, _, method=method: (
-        cells.number(_published(task, method), 'value', task.unit)))
-              for method in TASKS[0].published]
+    for method in TASKS[0].published:
+      add(f'{method}, published', lambda task, method=method: cells.number(
+          _published(task, method), 'value', task.unit))
   return '\n'.join(lines) + '\n'
 
 
-def _find(found, name, protocol, form) -> results.Result | None:
+def _extent(result) -> str:
+  """Steps, seeds and version of a result."""
+  if result is None:
+    return cells.MISSING
+  seeds = result.counts.get('seeds', 1)
+  return f'{result.step:,} × {seeds} ({result.version})'
+
+
+def _find(found, task, method, form) -> results.Result | None:
   """The result of a config, or else of one of its variants, `<name>-<row>`.
 
   Some data are cut otherwise in the published form, as months of ETTh1. The
   variant `as_published` comes first in that form and is never in the other;
-  `pool` has rows of its own.
+  `short` and `pool` have rows of their own.
   """
-  published = f'{name}-as_published'
-  of = [name, *sorted(n for n in found if n.startswith(f'{name}-')
-                      and n not in (published, f'{name}-pool'))]
+  name, protocol = METHODS[method].format(task.data), task.protocol + form
+  apart = [f'{name}-{variant}' for variant in ('as_published', 'short', 'pool')]
+  of = [name, *sorted(
+      n for n in found if n.startswith(f'{name}-') and n not in apart)]
   if form:
-    of.insert(0, published)
-  return next((found[n][protocol + form] for n in of
-               if protocol + form in found.get(n, {})), None)
+    of.insert(0, apart[0])
+  return next((found[n][protocol] for n in of if protocol in found.get(n, {})),
+              None)
 
 
 def _published(task, method) -> dict[str, float]:
@@ -146,15 +154,13 @@ def _metrics(result) -> Mapping[str, float]:
   return {} if result is None else result.metrics
 
 
-def _trivial(found, task, names, form) -> str:
-  """The cell of a row that no method changes, of the first that has it.
+def _reference(found, task, names, form, methods) -> str:
+  """The cell of a reference row, of the first of these methods that has it.
 
   Some results are older than some rows.
   """
-  for method in ('DiffSDA', *METHODS):
-    result = _find(
-        found, METHODS[method].format(task.data), task.protocol, form)
-    cell = _first(_metrics(result), names, task)
+  for method in methods:
+    cell = _first(_metrics(_find(found, task, method, form)), names, task)
     if cell != cells.MISSING:
       return cell
   return cells.MISSING
