@@ -2,10 +2,9 @@
 
   python -m seqdiff.main --config=configs/prior_physionet.py
 
-after configs/diffsda_physionet.py:pool was run into runs/diffsda_physionet;
-`:independent` as in configs/prior.py. Departures from the paper, which has no
-prior of series: codes are brought to unit size, and 100 steps of the sampler in
-place of 1,000.
+after configs/diffsda_physionet.py:pool was run; `:independent` as in
+configs/prior.py. The paper has no prior of series. Departures from its others:
+codes are brought to unit size, and 100 steps of the sampler in place of 1,000.
 """
 
 import ml_collections
@@ -21,7 +20,7 @@ def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
   if variant not in _VARIANTS:
     raise errors.unknown_name('variant', variant, _VARIANTS)
   config = prior.get_config(variant)
-  config.model.workdir = 'runs/diffsda_physionet'
+  config.model.workdir = 'runs/diffsda_physionet-pool'
   config.method.standardise = True
   config.sampler.num_steps = 100
   config.train.num_steps = 5000

@@ -105,8 +105,8 @@ def test_training_is_not_refused_for_its_protocols(name, factors):
     elif config.model.workdir is None:
       continue  # Of any model.
     else:
-      model = importlib.import_module(
-          f'configs.{pathlib.Path(config.model.workdir).name}')
+      of = pathlib.Path(config.model.workdir).name.partition('-')[0]
+      model = importlib.import_module(f'configs.{of}')
       dataset = _dataset(model.get_config(), factors)
     runner.check(config.eval.protocols, dataset, of_prior=of_prior)
     modes._check_protocols(config, config.eval)
