@@ -96,6 +96,14 @@ def test_only_what_is_observed_of_the_series_counts(toy, tmp_path):
   assert first == second
 
 
+def test_longer_series_are_cut_to_the_samples(toy, tmp_path, monkeypatch):
+  shapes, features = set(), discrimination.features
+  monkeypatch.setattr(discrimination, 'features', lambda x, shown: (
+      shapes.add((x.shape[1], shown.shape[1])), features(x, shown))[1])
+  _run(toy, tmp_path, _of(_walks(20, 1)[:, :18]), count=20)
+  assert shapes == {(18, 18)}
+
+
 def test_batch_size_changes_nothing(toy, tmp_path):
   run = lambda size: _run(
       toy, tmp_path, _of(_walks(20, 1)), count=20, batch_size=size)[0]

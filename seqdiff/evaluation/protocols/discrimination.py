@@ -1,9 +1,10 @@
 r"""The discrimination protocol: can sampled series be told from real ones?
 
 Version 1, of latent priors of series. As many series are sampled as there are
-real ones, and what is missing of these is hidden in the samples. A random
-forest learns to tell both apart from `features`; five times it is judged by
-another fifth of the series, with the samples that have their gaps:
+real ones, and what is missing of these is hidden in the samples. They are as
+long as the longest series that the prior has seen; later steps do not count. A
+random forest learns to tell both apart from `features`; five times it is judged
+by another fifth of the series, with the samples that have their gaps:
 
   auroc                 0.5 if nobody can tell, 1 if anybody can
   discriminative_score  |accuracy - 0.5|, from 0 to 0.5
@@ -121,14 +122,15 @@ def _look(ctx, order) -> dict[str, np.ndarray]:
     fine = batch['example_mask']
     moved = lambda a, places=_reordered(batch, ctx.seed): (
         np.take_along_axis(a, places[..., None], axis=1))
+    samples = ctx.generate(batch, None)
     for row, x, shown in (
         ('real', batch['x'], seen),
-        ('', ctx.generate(batch, None), seen),
+        ('', samples, seen),
         ('reference/reconstruction/', rebuild(ctx.params, batch, key), seen),
         ('reference/swapped/', mix(ctx.params, other, batch, key), seen),
         ('reference/reordered/', moved(batch['x']), moved(seen))):
-      x = np.asarray(x, np.float64)
-      found[row].append(features(x, shown)[fine])
+      x, shown = (np.asarray(a)[:, :samples.shape[1]] for a in (x, shown))
+      found[row].append(features(x.astype(np.float64), shown)[fine])
   return {row: np.concatenate(parts) for row, parts in found.items()}
 
 
