@@ -154,6 +154,8 @@ TABLES: Mapping[str, Table | Callable[[Results], str]] = {
         (
             Column('AUROC', 'auroc', ''),
             Column('discriminative score', 'discriminative_score', ''),
+            Column('AUROC beside reconstructions',
+                   'beside_reconstruction/auroc', ''),
         ),
         variants=None,
     ),

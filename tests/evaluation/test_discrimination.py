@@ -15,7 +15,7 @@ NUM_STEPS = 24
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
-  monkeypatch.setattr(discrimination, '_TREES', 30)
+  monkeypatch.setattr(discrimination, '_TREES', 15)
   monkeypatch.setattr(discrimination, '_REPEATS', 2)
 
 
@@ -74,6 +74,10 @@ def test_samples_of_the_same_kind_cannot_be_told_from_the_data(toy, tmp_path):
   # A copy is the same for the forest, which sees both in one fold.
   assert metrics['reference/reconstruction/auroc'] == pytest.approx(0.5)
   assert metrics['reference/reordered/auroc'] > 0.95
+  # So is a row beside these copies what it is beside the data.
+  for row in '', 'reference/swapped/', 'reference/reordered/':
+    assert metrics[f'{row}beside_reconstruction/auroc'] == pytest.approx(
+        metrics[f'{row}auroc'])
   # Level and course of different series: neither depends on the other here.
   assert 0.36 < metrics['reference/swapped/auroc'] < 0.75
 

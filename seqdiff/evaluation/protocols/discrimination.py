@@ -10,7 +10,9 @@ by another fifth of the series, with the samples that have their gaps:
   discriminative_score  |accuracy - 0.5|, from 0 to 0.5
 
 The second is that of Yoon et al. 2019, "Time-series generative adversarial
-networks", who train a recurrent network in place of the forest.
+networks", who train a recurrent network in place of the forest. The same with
+the prefix `beside_reconstruction/`, where reconstructions stand for the real
+series: what of it is the prior's doing, as the decoder is the same.
 
 Reference rows: `real`, one half of the real series beside the other;
 `reconstruction`, real series from their own codes; `swapped`, from the static
@@ -53,18 +55,17 @@ def run(ctx: context.Context) -> tuple[dict[str, float], dict[str, int]]:
         f'{2 * _FOLDS}. Raise config.eval.num_clips, or choose another split.')
   order = np.random.default_rng([VERSION, ctx.seed]).permutation(count)
   found = _look(ctx, order)
-  real = found.pop('real')
-  metrics = judging.mean_and_spread([
-      {f'{row}{name}': value
-       for row, features_of in found.items()
-       for name, value in tell(real, features_of, seed=repeat).items()}
-      for repeat in range(_REPEATS)])
-  half = count // 2
-  metrics |= judging.mean_and_spread([
-      {f'reference/real/{name}': value for name, value in tell(
-          real[order[:half]], real[order[half:2 * half]], seed=repeat).items()}
-      for repeat in range(_REPEATS)])
-  return metrics, {'clips': count, 'folds': _FOLDS, 'repeats': _REPEATS}
+  real, half = found.pop('real'), count // 2
+  pairs = {row: (real, others) for row, others in found.items()}
+  pairs['reference/real/'] = real[order[:half]], real[order[half:2 * half]]
+  rebuilt = found.pop('reference/reconstruction/')
+  pairs |= {f'{row}beside_reconstruction/': (rebuilt, others)
+            for row, others in found.items()}
+  return judging.mean_and_spread([
+      {f'{row}{name}': value for row, pair in pairs.items()
+       for name, value in tell(*pair, seed=repeat).items()}
+      for repeat in range(_REPEATS)]), {
+          'clips': count, 'folds': _FOLDS, 'repeats': _REPEATS}
 
 
 def tell(
