@@ -4,7 +4,8 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_physionet.py
 
-`:short` was run with three seeds, `:pool` with one; `:as_published` was not.
+Run with one seed, `:short` with three, `:pool` with one; `:as_published` was
+not.
 
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 16 hours of each
 stay only, at a fraction of the cost; the estimate of the loss is unbiased (in
