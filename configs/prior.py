@@ -46,6 +46,25 @@ def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
   return config
 
 
+def small(variant: str, workdir: str) -> ml_collections.ConfigDict:
+  """The prior of a small model: unit codes, 100 steps of the sampler.
+
+  Args:
+    variant: 'dependent' or 'independent'.
+    workdir: run directory of the model.
+
+  Raises:
+    ValueError: for another variant.
+  """
+  if variant not in _VARIANTS[:2]:
+    raise errors.unknown_name('variant', variant, _VARIANTS[:2])
+  config = get_config(variant)
+  config.model.workdir = workdir
+  config.method.standardise = True
+  config.sampler.num_steps = 100
+  return config
+
+
 def _any_model():
   """The config for any model that is named."""
   config = video.get_config()

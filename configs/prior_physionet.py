@@ -10,19 +10,11 @@ codes are brought to unit size, and 100 steps of the sampler in place of 1,000.
 import ml_collections
 
 from configs import prior
-from seqdiff.core import errors
-
-_VARIANTS = ('dependent', 'independent')
 
 
 def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
   """The config; variant 'dependent' or 'independent'."""
-  if variant not in _VARIANTS:
-    raise errors.unknown_name('variant', variant, _VARIANTS)
-  config = prior.get_config(variant)
-  config.model.workdir = 'runs/diffsda_physionet-pool'
-  config.method.standardise = True
-  config.sampler.num_steps = 100
+  config = prior.small(variant, 'runs/diffsda_physionet-pool')
   config.train.num_steps = 5000
   config.eval.protocols = ('discrimination',)
   return config

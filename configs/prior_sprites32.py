@@ -11,19 +11,11 @@ configs/prior.py. Departures from the paper: codes are brought to unit size, and
 import ml_collections
 
 from configs import prior
-from seqdiff.core import errors
-
-_VARIANTS = ('dependent', 'independent')
 
 
 def get_config(variant: str = 'dependent') -> ml_collections.ConfigDict:
   """The config; variant 'dependent' or 'independent'."""
-  if variant not in _VARIANTS:
-    raise errors.unknown_name('variant', variant, _VARIANTS)
-  config = prior.get_config(variant)
-  config.model.workdir = 'runs/diffsda_sprites32'
-  config.method.standardise = True
-  config.sampler.num_steps = 100
+  config = prior.small(variant, 'runs/diffsda_sprites32')
   config.train.num_steps = 10_000
   config.eval.protocols = ('generation',)
   config.eval.num_clips = 512
