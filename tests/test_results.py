@@ -25,9 +25,8 @@ def differences(name: str, result: results.Result) -> list[str]:
   config = module.get_config(*filter(None, [argument]))
   today = writer.flatten(run.to_plain(config))
   then = writer.flatten(result.config)
-  aside = _ASIDE
-  if result.protocol == 'benchmark':
-    aside += ('train.num_steps',)  # Which it does not use.
+  # A benchmark does not use the number of steps.
+  aside = _ASIDE + ('train.num_steps',) * (result.protocol == 'benchmark')
   return [
       f'{key}: {then.get(key, "none")} then, {value} today'
       for key, value in today.items()
