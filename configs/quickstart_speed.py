@@ -5,7 +5,7 @@
   python -m seqdiff.benchmark --config=configs/quickstart_speed.py:nfe63 \\
       --beside=configs/quickstart.py --variants=eager --jobs=swap --out=...
   python -m seqdiff.benchmark --config=configs/quickstart_speed.py:choices \\
-      --choices=group_norm,lstm,frames,product,batched,donation,uint8 \\
+      --choices=group_norm,lstm,frames,product,dropout,batched,donation,uint8 \\
       --jobs= --out=...
 
 What was expected of each on a CPU, in steps or swaps per second over those of

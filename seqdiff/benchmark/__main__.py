@@ -5,7 +5,7 @@ r"""Speed, floating point operations and memory of a config.
       --beside=configs/quickstart_ablation.py:none --jobs=train_step --out=...
   ... --variants=none --jobs=train_step,loader,save,restore
   ... --jobs= --sweep=data.batch_size=8,16,32 --devices=1,2,4
-  ... --jobs= --choices=group_norm,lstm,frames,product,batched,donation,uint8
+  ... --jobs= --choices=group_norm,lstm,frames,product
 
 Training and swapping are measured beside another side, in turns on the same
 device: so many steps here, as many there, and again. A ratio is the median over

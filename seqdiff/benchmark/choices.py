@@ -13,13 +13,16 @@ What was expected of each on a CPU, as a ratio of speeds, before it was measured
               convolution is slow on CPUs; gradient
   product     1.2: a linear layer whose kernel's gradient is a product with a
               transposed copy, beside that of autodiff; gradient
+  dropout     2: dropout that takes a random word for two values, beside Flax's,
+              which takes one for each; gradient
   batched     1.3: 32 small images through a network at once, as a sampler does,
               beside eight calls with 4 of them
   donation    a little above 1: an update of Adam that writes over the old
               parameters, beside one that keeps them until it is done
   uint8       3: clips that become float32 on the device, beside on the host
 
-Both sides give the same numbers from the same parameters.
+Both sides give the same numbers from the same parameters; those of dropout are
+the same in distribution.
 """
 
 from collections.abc import Callable, Sequence
@@ -110,6 +113,15 @@ def _product() -> tuple[Side, Side]:
   return _gradient(blocks.product, *given), _gradient(jnp.matmul, *given)
 
 
+def _dropout() -> tuple[Side, Side]:
+  """6400 rows of 512 values."""
+  x, = _normal((6400, 512))
+  apply = lambda net: lambda x: net.apply(
+      {}, x, rngs={'dropout': jax.random.key(2)})
+  return (_gradient(apply(blocks.Dropout(0.1, deterministic=False)), x),
+          _gradient(apply(nn.Dropout(0.1, deterministic=False)), x))
+
+
 def _batched() -> tuple[Side, Side]:
   """32 images of 16 x 16 pixels and 16 channels, two convolutions."""
   x, = _normal((32, 16, 16, 16))
@@ -155,8 +167,8 @@ def _uint8() -> tuple[Side, Side]:
 
 
 CHOICES = {'group_norm': _group_norm, 'lstm': _lstm, 'frames': _frames,
-           'product': _product, 'batched': _batched, 'donation': _donation,
-           'uint8': _uint8}
+           'product': _product, 'dropout': _dropout, 'batched': _batched,
+           'donation': _donation, 'uint8': _uint8}
 
 
 def _normal(*shapes):

@@ -156,6 +156,34 @@ product.defvjp(
     lambda given, dy: (dy @ given[1].T, kernel_gradient(given[0], dy)))
 
 
+class Dropout(nn.Module):
+  """Dropout with one random word for two values, which is what it costs.
+
+  The rate is rounded to a multiple of 2^-16, and what is kept is scaled by the
+  rounded one.
+
+  Attributes:
+    rate: share of the values that become 0.
+    deterministic: whether nothing is done.
+  """
+
+  rate: float
+  deterministic: bool
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(..., C) -> (..., C)."""
+    if self.deterministic or not self.rate:
+      return x
+    kept, channels = 2**16 - round(self.rate * 2**16), x.shape[-1]
+    words = jax.random.bits(
+        self.make_rng('dropout'), (*x.shape[:-1], (channels + 1) // 2),
+        jnp.uint32)
+    halves = jnp.concatenate([words >> 16, words & 0xFFFF], axis=-1)
+    return jnp.where(
+        halves[..., :channels] < kept, x * (2**16 / max(kept, 1)), 0)
+
+
 def upsample(x: jax.Array) -> jax.Array:
   """Nearest-neighbour upsampling by 2: (B, H, W, C) -> (B, 2H, 2W, C)."""
   return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
@@ -211,7 +239,7 @@ class ResBlock(nn.Module):
     """(B, H, W, C), embeddings (B, E) -> (B, H, W, features)."""
     norm = lambda name: GroupNorm(
         self.groups, self.epsilon, dtype=self.dtype, name=name)
-    drop = nn.Dropout(self.dropout, deterministic=not train)
+    drop = Dropout(self.dropout, deterministic=not train)
     resample = {None: lambda a: a, 'down': downsample, 'up': upsample}[
         self.resample]
     last = 3 if modulation and self.third_conv else 2

@@ -9,6 +9,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from seqdiff.nets import blocks
 from seqdiff.nets import recurrent
 
 
@@ -38,7 +39,7 @@ class LastState(nn.Module):
       mask = mask & (steps < jnp.maximum(length // 4, 1))
     _, last = recurrent.Recurrence(32)(dynamic, mask)
     h = nn.relu(nn.Dense(16)(jnp.concatenate([last, static], axis=-1)))
-    h = nn.Dropout(0.5, deterministic=not train)(h)
+    h = blocks.Dropout(0.5, deterministic=not train)(h)
     return nn.Dense(1)(h)
 
 

@@ -18,6 +18,21 @@ _HE = nn.initializers.he_normal()
 _LINEAR = nn.initializers.variance_scaling(1.0 / 3.0, 'fan_in', 'uniform')
 
 
+class _Joint(nn.Module):
+  """A linear layer of [a, b, ...], which would take time to put together."""
+
+  features: int
+  init: nn.initializers.Initializer
+
+  @nn.compact
+  def __call__(self, *parts):
+    sizes = [part.shape[-1] for part in parts]
+    kernel = self.param('kernel', self.init, (sum(sizes), self.features))
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    kernels = jnp.split(kernel, np.cumsum(sizes)[:-1])
+    return sum(map(blocks.product, parts, kernels)) + bias[None]
+
+
 class SkipMLP(nn.Module):
   """Linear layers, each but the first of [h, x], on the values of one step.
 
@@ -50,11 +65,11 @@ class SkipMLP(nn.Module):
       train: bool = False,
   ) -> jax.Array:
     """Steps (N, F), embeddings (N, E) -> (N, out_features) float32."""
-    drop = nn.Dropout(self.dropout, deterministic=not train)
+    drop = blocks.Dropout(self.dropout, deterministic=not train)
     norm = lambda i, h: nn.LayerNorm(epsilon=1e-5, name=f'norm_{i}')(h)
-    h, last = x, self.layers - 1
+    parts, last = (x,), self.layers - 1
     for i in range(last):
-      h = blocks.dense(self.width, name=f'layer_{i}', init=_HE)(h)
+      h = _Joint(self.width, _HE, name=f'layer_{i}')(*parts)
       for j, embedding in enumerate(modulation):
         scale_shift = blocks.dense(
             (1 + self.shift) * self.width, name=f'modulation_{i}_{j}')(
@@ -62,10 +77,9 @@ class SkipMLP(nn.Module):
         h = h * (1.0 + scale_shift[:, :self.width])
         if self.shift:
           h += scale_shift[:, self.width:]
-      h = drop(nn.silu(norm(i, h)))
-      h = jnp.concatenate([h, x], axis=-1)
+      parts = drop(nn.silu(norm(i, h))), x
     size = self.width if self.out_features is None else self.out_features
-    h = blocks.dense(size, name=f'layer_{last}', init=_LINEAR)(h)
+    h = _Joint(size, _LINEAR, name=f'layer_{last}')(*parts)
     return norm(last, h) if self.out_features is None else h
 
 

@@ -49,7 +49,7 @@ class TransformerEncoder(nn.Module):
   ) -> jax.Array:
     """(B, T, D), mask (B, T) -> (B, T, D); adds positions to x first."""
     size = x.shape[-1]
-    drop = nn.Dropout(self.dropout, deterministic=not train)
+    drop = blocks.Dropout(self.dropout, deterministic=not train)
     norm = lambda name, h: nn.LayerNorm(epsilon=1e-5, name=name)(h)
     seen = nn.make_attention_mask(jnp.ones_like(mask), mask)
     if self.causal:

@@ -223,6 +223,25 @@ def test_dropout_works_in_training_only():
   assert np.abs(run(True, a) - run(True, b)).max() > 0.1
 
 
+@pytest.mark.parametrize('rate', [0.1, 0.5, 1.0])
+def test_dropout_keeps_values_apart_from_each_other_and_the_mean(rate):
+  x = np.full((1000, 33), 2.0, np.float32)  # An odd number of channels.
+  y = np.asarray(blocks.Dropout(rate, deterministic=False).apply(
+      {}, x, rngs={'dropout': jax.random.key(3)}))
+  kept = y != 0.0
+  # Five deviations of a mean of so many coins.
+  close = functools.partial(
+      np.testing.assert_allclose, rtol=0.0,
+      atol=5 * (rate * (1.0 - rate) / y.size)**0.5 + 1e-6)
+  close(kept.mean(), 1.0 - rate)
+  np.testing.assert_allclose(y[kept], 2.0 / (1.0 - rate or 1.0), rtol=1e-4)
+  # Both halves of a word, neighbours and rows are independent.
+  for a, b in ((kept[:, :16], kept[:, 17:]), (kept[:, 1:], kept[:, :-1]),
+               (kept[1:], kept[:-1])):
+    np.testing.assert_allclose(
+        (a & b).mean(), (1.0 - rate)**2, rtol=0.0, atol=0.02)
+
+
 def test_noise_embedding_has_constant_gaussian_frequencies():
   # With the identity as first layer the Fourier features can be read off.
   channels, c_noise = 512, np.float32([0.0, 1e-4])
