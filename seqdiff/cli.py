@@ -21,6 +21,7 @@ from ml_collections.config_flags import config_path
 from seqdiff import distributed
 from seqdiff.core import cores
 from seqdiff.core import errors
+from seqdiff.core import memory
 from seqdiff.evaluation import results
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -115,7 +116,9 @@ def use_all_cores(config: ml_collections.ConfigDict) -> None:
   try:
     jax.config.update('jax_num_cpu_devices', count)
   except RuntimeError:
-    pass  # JAX is running already, as in a notebook.
+    return  # JAX is running already, as in a notebook.
+  if count == 1:
+    memory.share_heap()
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

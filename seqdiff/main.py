@@ -28,6 +28,7 @@ from seqdiff import distributed
 from seqdiff import modes
 from seqdiff import run
 from seqdiff.core import errors
+from seqdiff.core import memory
 from seqdiff.core import preemption
 from seqdiff.core import storage
 
@@ -66,6 +67,7 @@ def main() -> None:
         'config.eval.judge.workdir', config.eval.judge.workdir)
   distributed.connect(_DISTRIBUTED.value)
   _require_platform(_PLATFORM.value)
+  memory.keep_freed()
   if _DISTRIBUTED.value != 'off':
     distributed.check_same({
         'config': run.to_plain(config), 'workdir': str(workdir),

@@ -14,7 +14,8 @@ the standard deviation. Both start from the same uint8 clips or float series on
 the host (random ones, no data set is needed) and end when the numbers are
 there. The other side is an independent PyTorch peer, the same model in a
 process of `tests/peers` (extra `peers`): `ratio_eager`; it has no first stage,
-so that of a latent method it only trains. Or the other side is the config
+so that of a latent method it only trains. Its memory is kept as ours is
+(`core.memory`). Or the other side is the config
 --beside, in this process: `ratio_beside`; its own numbers are the reference row
 of its name, and with --variants also how fast it is over the peer of --config.
 
@@ -51,6 +52,7 @@ from seqdiff.benchmark import choices
 from seqdiff.benchmark import measure
 from seqdiff.benchmark import sweeps
 from seqdiff.core import errors
+from seqdiff.core import memory
 from seqdiff.core import storage
 from seqdiff.evaluation import results
 
@@ -91,6 +93,7 @@ def main() -> None:
     results.read(_OUT.value)  # Only an older result is replaced.
   if not _DEVICES.value:  # Else their number is the user's.
     cli.use_all_cores(config)
+  memory.keep_freed()
   # The other side shares the device.
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   settings = dict(rounds=_ROUNDS.value, seconds=_SECONDS.value)

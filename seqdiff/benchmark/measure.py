@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import functools
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 from seqdiff import run
 from seqdiff.benchmark import timing
 from seqdiff.benchmark import workload
+from seqdiff.core import memory
 
 PAIRED = ('train_step', 'swap')
 JOBS = (*PAIRED, 'loader', 'save', 'restore')
@@ -132,6 +134,14 @@ def _compare(job, here, there, *, side, name) -> dict[str, float]:
           **timing.speed(here, f'{job}/{{}}'), **timing.speed(there, name)}
 
 
+def _environment() -> dict[str, str]:
+  """That of the peer, whose memory is kept as that of this process is."""
+  if jax.default_backend() != 'cpu':
+    return dict(os.environ)
+  return {**os.environ,
+          **memory.environment(one_heap=jax.device_count() == 1)}
+
+
 class _Peer:
   """The other process, see `tests/peers/worker.py`.
 
@@ -160,7 +170,7 @@ class _Peer:
           [sys.executable, '-m', 'tests.peers.worker', folder,
            self._variant, jax.devices()[0].platform],
           cwd=_ROOT, text=True, bufsize=1, stdin=subprocess.PIPE,
-          stdout=subprocess.PIPE, stderr=self._errors)
+          stdout=subprocess.PIPE, stderr=self._errors, env=_environment())
       self._answer()  # It has read the files.
     return self
 

@@ -223,17 +223,18 @@ def test_result_can_be_read(monkeypatch, capsys, tmp_path):
 
 
 def test_cores_divide_all_batches_unless_devices_are_asked_for(monkeypatch):
-  found = []
+  found, shared = [], []
   monkeypatch.delenv('JAX_NUM_CPU_DEVICES', raising=False)
+  monkeypatch.setattr(cli.memory, 'share_heap', lambda: shared.append(1))
   monkeypatch.setattr(cores, 'count', lambda: 12)
   monkeypatch.setattr(cli.jax.config, 'update', lambda *a: found.append(a))
   config = quickstart.get_config()
   config.data.update(batch_size=24, eval_batch_size=64)
   config.eval.judge.batch_size = 32
   cli.use_all_cores(config)
-  assert found == [('jax_num_cpu_devices', 8)]
+  assert found == [('jax_num_cpu_devices', 8)] and not shared
   cli.use_all_cores(diffsda_physionet.get_config())
   assert found.pop() == ('jax_num_cpu_devices', 1)
   monkeypatch.setenv('JAX_NUM_CPU_DEVICES', '2')
   cli.use_all_cores(config)
-  assert len(found) == 1
+  assert len(found) == 1 and len(shared) == 1
