@@ -4,7 +4,7 @@
       --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_physionet.py
 
-Run with one seed, `:short` with three, `:pool` with one; `:as_published` was
+Run with two seeds, `:short` with three, `:pool` with one; `:as_published` was
 not.
 
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 16 hours of each
