@@ -1,6 +1,11 @@
-"""Memory of the host, as glibc's malloc hands it out (mallopt(3))."""
+"""Memory of the host, as glibc's malloc hands it out (mallopt(3)).
+
+Nothing is changed with another C library, nor where the user has set
+GLIBC_TUNABLES or a variable MALLOC_...
+"""
 
 import ctypes
+import os
 import platform
 
 import jax
@@ -31,15 +36,22 @@ def keep_freed() -> None:
     _set(*_KEEP.values())
 
 
+def environment(*, one_heap: bool) -> dict[str, str]:
+  """Variables with which another program starts as after the above."""
+  if not _is_ours():
+    return {}
+  options = {**_KEEP, **({'MALLOC_ARENA_MAX': _ARENA} if one_heap else {})}
+  return {name: str(value) for name, (_, value) in options.items()}
+
+
 def _set(*options):
-  """Does nothing with another C library."""
-  if platform.libc_ver()[0] == 'glibc':
+  if _is_ours():
     mallopt = ctypes.CDLL(None).mallopt
     for option in options:
       mallopt(*option)
 
 
-def environment(*, one_heap: bool) -> dict[str, str]:
-  """Variables with which another program starts as after the above."""
-  options = {**_KEEP, **({'MALLOC_ARENA_MAX': _ARENA} if one_heap else {})}
-  return {name: str(value) for name, (_, value) in options.items()}
+def _is_ours():
+  """Whether there is something to set, and the user has not done so."""
+  return platform.libc_ver()[0] == 'glibc' and not any(
+      name.startswith(('GLIBC_TUNABLES', 'MALLOC_')) for name in os.environ)
