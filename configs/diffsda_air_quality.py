@@ -8,9 +8,9 @@
 
 Source: arXiv:2510.05717, Tables 6-7. Departure: a step decodes 64 hours of each
 sample only, at a fraction of the cost; the estimate of the loss is unbiased (in
-the committed runs but for the few values that are missing). `:as_published`
-decodes all, with the switches of the released code; `:short` is a quarter of
-the training; `:pool` has means in place of recurrences
+the committed runs of `:short` but for the few values that are missing).
+`:as_published` decodes all, with the switches of the released code; `:short` is
+a quarter of the training; `:pool` has means in place of recurrences
 (configs/common/series.py), and its dynamic codes are read from what differs
 from the mean of the sample (values that are missing, 1.7 %, count as the mean
 of the data).
