@@ -4,8 +4,8 @@
       --manual_dir=raw --data_dir=data
   python -m seqdiff.main --config=configs/diffsda_etth1.py
 
-`:short` and `:pool` were run with two seeds, `:months` with one; nothing else
-was.
+`:pool` was run with three seeds, `:short` with two, `:months` with one; nothing
+else was.
 
 Source: arXiv:2510.05717, Tables 6-7. Samples are weeks, and all seasons are in
 all splits; `:short` is a quarter of that training. `:months` has the published
