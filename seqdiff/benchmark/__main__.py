@@ -14,10 +14,10 @@ the standard deviation. Both start from the same uint8 clips or float series on
 the host (random ones, no data set is needed) and end when the numbers are
 there. The other side is an independent PyTorch peer, the same model in a
 process of `tests/peers` (extra `peers`): `ratio_eager`; it has no first stage,
-so that of a latent method it only trains. Its memory is kept as ours is
-(`core.memory`). Or the other side is the config
---beside, in this process: `ratio_beside`; its own numbers are the reference row
-of its name, and with --variants also how fast it is over the peer of --config.
+so that of a latent method it only trains. It keeps memory as this process does
+(`core.memory`). Or the other side is the config --beside, in this process:
+`ratio_beside`; its own numbers are the reference row of its name, and with
+--variants also how fast it is over the peer of --config.
 
 The other jobs are measured alone; they are listed in `workload.py`. Of train
 step and swap the `flops` are counted, those of all devices together, and `mfu`

@@ -11,7 +11,7 @@ import platform
 import jax
 
 # Variable -> the option in malloc.h and its value: all comes from the heap, of
-# which nothing is returned.
+# which nothing is returned. One arena is one heap.
 _KEEP = {'MALLOC_MMAP_MAX_': (-4, 0), 'MALLOC_TRIM_THRESHOLD_': (-1, -1)}
 _ARENA = -8, 1
 
@@ -30,7 +30,7 @@ def keep_freed() -> None:
 
   The temporary arrays of a step are large enough to be returned to the system
   whenever they are freed, and each of their pages costs a fault when it is used
-  again: on CPUs, a tenth to a fifth of a step of training. Starts JAX.
+  again. Starts JAX.
   """
   if jax.default_backend() == 'cpu':
     _set(*_KEEP.values())

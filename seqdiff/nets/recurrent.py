@@ -154,8 +154,8 @@ def _scan(z, w_h, start, keep, cell, activation, reverse):
 def _scan_forward(z, w_h, start, keep, cell, activation, reverse):
   """The results of `_scan`, and what its gradient needs."""
   act, _ = ACTIVATIONS[activation]
-  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that all gates are one tanh: on a
-  # CPU, functions of parts of z take several times as long.
+  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that all gates are one tanh: faster
+  # on a CPU than functions of parts of z, above all without a gradient.
   half = np.ones(z.shape[-1:], z.dtype)
   takes_in = np.arange(z.shape[-1]) // w_h.shape[0] == 2
   half[~takes_in | (activation == 'sigmoid')] = 0.5

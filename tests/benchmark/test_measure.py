@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import sys
 
 from absl import flags
@@ -220,6 +221,24 @@ def test_result_can_be_read(monkeypatch, capsys, tmp_path):
   assert found.protocol == 'benchmark' and found.counts['rounds'] == 3
   assert found.config['data']['name'] == 'puppets'
   assert found.metrics == {'swap/ratio_eager': 1.5}
+
+
+def test_peer_keeps_memory_as_this_process_does(monkeypatch):
+  started = []
+
+  def popen(*_, env, **__):
+    started.append(env)
+    raise InterruptedError
+
+  monkeypatch.setattr(measure.subprocess, 'Popen', popen)
+  monkeypatch.setattr(
+      measure.memory, 'environment',
+      lambda one_heap: {'HEAPS': 'one' if one_heap else 'many'})
+  for count, heaps in (1, 'one'), (2, 'many'):
+    monkeypatch.setattr(measure.jax, 'device_count', lambda: count)
+    with pytest.raises(InterruptedError):
+      measure._Peer(quickstart.get_config(), {}, 'eager').__enter__()
+    assert started.pop() == {**os.environ, 'HEAPS': heaps}
 
 
 def test_cores_divide_all_batches_unless_devices_are_asked_for(monkeypatch):

@@ -8,6 +8,7 @@ import sys
 import ml_collections
 import pytest
 
+from seqdiff import main
 from seqdiff import modes
 
 QUICK = '--config=configs/quickstart.py'
@@ -123,6 +124,14 @@ class TestFlags:
     monkeypatch.setitem(
         modes.MODES, 'train', lambda config, path: calls.append((config, path)))
     return calls
+
+  def test_freed_memory_is_kept_before_a_mode_begins(
+      self, cli, given, monkeypatch):
+    kept = []
+    monkeypatch.setattr(
+        main.memory, 'keep_freed', lambda: kept.append(len(given)))
+    assert cli(QUICK).code == 0
+    assert kept == [0] and len(given) == 1
 
   def test_values_reach_the_config(self, cli, given):
     ended = cli(
